@@ -264,8 +264,8 @@ def test_storages_that_refuse(tmp_path, object_storage):
     messages = {
         "s3://photos/none": "s3://photos/none: the file or folder does not exist.",
         "s3://photos/scans/b.txt/": "does not exist",
-        "s3://absent/scans": "s3://absent/scans: expected a storage that can be read, got the specified "
-        "bucket does not exist. Check the URL, the network, and the permissions.",
+        "s3://absent/scans": "s3://absent/scans: expected a bucket that exists, got none of this name. "
+        "Create it, or correct the address.",
         "s3://photos/twice": "expected names without empty parts",
         "nowhere://photos": "nowhere://: expected one of s3, s3a,",
     }
@@ -273,21 +273,20 @@ def test_storages_that_refuse(tmp_path, object_storage):
         with pytest.raises(CommitteeError) as caught:
             find_photos([url])
         assert message in str(caught.value)
-    with pytest.raises(CommitteeError, match="the specified bucket does not exist"):
+    with pytest.raises(CommitteeError, match="expected a bucket that exists"):
         answered("s3://photos/scans", "s3://absent/answers")
     report = answered("s3://photos/scans", "s3://photos/answers")
     assert (report.images, report.failed) == (1, 1)
 
 
 def test_without_credentials_the_storage_is_named(object_storage, monkeypatch):
-    from committee.images import remote
-
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     # The service that gives the machines of a cloud their credentials.
-    monkeypatch.setattr(remote, "RETRIES", {"max_retries": 0})
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9/169.254.169.254")
-    with pytest.raises(CommitteeError, match="s3://hidden/a: expected credentials, got none in the"):
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(
+        CommitteeError, match=r"^s3://hidden: expected credentials, got none in the environment"
+    ):
         find_photos(["s3://hidden/a"])
 
 

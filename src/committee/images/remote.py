@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from committee.errors import DataError, StorageError, missing, printable, require
+from committee.errors import CommitteeError, DataError, StorageError, missing, printable, require
 from committee.images.decode import SUFFIXES
+from committee.store.remote.address import PROTOCOLS
+from committee.store.remote.refusals import READING, is_forbidden, reason_of, refusal
 
-OBSTORE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-"""Protocols of object storages, which the package obstore serves."""
-RETRIES = {"max_retries": 5}
-CREDENTIALS = (
-    "Set the credentials of the storage in the environment, such as AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY."
-)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://.", re.IGNORECASE)
-_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +99,19 @@ def filesystem(url: str) -> Any:
 def _of_protocol(protocol: str) -> Any:
     try:
         import fsspec
+
+        from committee.store.remote.files import ObjectFiles
     except ImportError:
         raise require("fsspec", "cloud", f"files at {protocol}://") from None
     try:
-        if protocol not in OBSTORE:
-            return fsspec.filesystem(protocol)
-        from obstore.fsspec import register
-
-        register(protocol)
-        return fsspec.filesystem(protocol, retry_config=RETRIES)
+        return ObjectFiles(protocol) if protocol in ObjectFiles.protocol else fsspec.filesystem(protocol)
     except ImportError as error:
-        name = "obstore" if protocol in OBSTORE else (error.name or str(error))
-        raise require(name, "cloud", f"files at {protocol}://") from error
+        raise require(error.name or str(error), "cloud", f"files at {protocol}://") from error
     except ValueError as error:
         raise DataError(
-            f"{protocol}://", expected=f"one of {', '.join(OBSTORE)}, or a protocol of fsspec", got=str(error)
+            f"{protocol}://",
+            expected=f"one of {', '.join(ObjectFiles.protocol)}, or a protocol of fsspec",
+            got=str(error),
         ) from error
 
 
@@ -141,7 +133,7 @@ def find_remote(url: str) -> tuple[list[RemoteFile], int]:
     files.invalidate_cache()
     try:
         base = path.rstrip("/")
-        is_bucket = protocol.lower() in OBSTORE and "/" not in base
+        is_bucket = _kind(url) is not None and "/" not in base
         if not (is_bucket or url.endswith("/")) and (entry := files.info(path))["type"] == "file":
             return [_remote(url, entry)], 0
         for entry in _walk(files, base):
@@ -171,11 +163,20 @@ def _remote(url: str, entry: dict[str, Any]) -> RemoteFile:
     return RemoteFile(url, int(entry.get("size") or 0), str(version).strip('"'))
 
 
-def storage_error(url: str, error: Exception) -> Exception:
-    """Return the error for a storage that refuses an operation, or does not answer."""
-    text = str(error)
-    if "169.254" in text or "redential" in text or type(error).__name__ == "UnauthenticatedError":
-        return StorageError(printable(url), expected="credentials", got=reason_of(error), todo=CREDENTIALS)
+def storage_error(url: str, error: Exception, needs: str = READING) -> Exception:
+    """Return the error for a storage that refuses an operation, or does not answer.
+
+    Parameters
+    ----------
+    url : str
+    error : Exception
+        What its file system raised.
+    needs : str
+        What the credentials must allow.
+    """
+    if isinstance(error, CommitteeError):
+        return error
+    text, kind = str(error), _kind(url)
     if "invalid path" in text:
         name = (re.findall(r'[Pp]ath "(.*?)"', text) or [text])[0]
         return StorageError(
@@ -184,6 +185,8 @@ def storage_error(url: str, error: Exception) -> Exception:
             got=repr(name),
             todo="Rename the object, or name the folders beside it.",
         )
+    if kind is not None:
+        return refusal(url, kind, error, needs)
     return StorageError(
         printable(url),
         expected="a storage that can be read",
@@ -192,22 +195,14 @@ def storage_error(url: str, error: Exception) -> Exception:
     )
 
 
-def reason_of(error: Exception) -> str:
-    """Return in a line why a storage refused an operation."""
-    text = str(error)
-    if "169.254" in text:
-        return "none in the environment"
-    if (told := _MESSAGE.search(text)) is not None:
-        return printable(told[1][:1].lower() + told[1][1:].rstrip("."))
-    if "HTTP error" in text:
-        at = re.search(r"https?://[^/\s]+", text)
-        return f"no answer from {at[0] if at else 'the server'}"
-    return printable((text.partition("\n")[0] or type(error).__name__)[:200])
+def _kind(url: str) -> str | None:
+    """Return the kind of the object storage of a URL, or None for another file system."""
+    protocol = url.partition("://")[0].lower()
+    return next((kind for kind, names in PROTOCOLS.items() if protocol in names), None)
 
 
 def _own_kind(error: Exception) -> type[OSError] | None:
     """Return the class of an error that concerns a single file, and not the storage."""
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError
-    is_denied = isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError"
-    return PermissionError if is_denied else None
+    return PermissionError if is_forbidden(error) else None

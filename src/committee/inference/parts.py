@@ -16,6 +16,7 @@ from committee.errors import DataError, UsageError, first_five, printable, unrea
 from committee.images.remote import filesystem, is_url, storage_error
 from committee.store.commit import sweep_beside, write_file
 from committee.store.manifest import digest
+from committee.store.remote.refusals import WRITING
 
 log = logging.getLogger(__name__)
 
@@ -318,7 +319,7 @@ class _Bucket:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise storage_error(self.url, error) from error
+            raise storage_error(self.url, error, WRITING) from error
 
 
 def _folder_of(folder: str | Path) -> _Folder | _Bucket:

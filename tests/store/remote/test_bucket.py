@@ -1,6 +1,8 @@
 import http.server
+import os
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,9 @@ import pytest
 from committee.errors import DependencyError, UsageError
 from committee.store.layout import Store
 from committee.store.remote import bucket as buckets
-from committee.store.remote.bucket import RemoteError, open_bucket
+from committee.store.remote import client
+from committee.store.remote.bucket import open_bucket
+from committee.store.remote.refusals import RemoteError, refusal
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
@@ -42,12 +46,27 @@ def refusing():
         (
             "403-AccessDenied",
             "expected the permission to list, read, write and delete, got AccessDenied: no way. Allow that "
-            "for these credentials, or name another store with --store.",
+            "for these credentials, or name another address.",
         ),
         (
             "403-InvalidAccessKeyId",
             "expected valid credentials, got InvalidAccessKeyId: no way. Set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or install boto3 and set AWS_PROFILE, then run the same command again.",
+        ),
+        (
+            "400-ExpiredToken",
+            "expected credentials that have not expired, got ExpiredToken: no way. Renew them (of a session, "
+            "AWS_SESSION_TOKEN as well), then run the same command again.",
+        ),
+        (
+            "403-RequestTimeTooSkewed",
+            "expected the time of the server, got RequestTimeTooSkewed: no way. Set the clock of this "
+            "machine, then run the same command again.",
+        ),
+        (
+            "400-AuthorizationHeaderMalformed",
+            "expected the region of the bucket, got AuthorizationHeaderMalformed: no way. Set AWS_REGION to "
+            "the region of the bucket, then run the same command again.",
         ),
         (
             "404-NoSuchBucket",
@@ -68,16 +87,42 @@ def refusing():
 )
 def test_what_a_server_refuses_is_one_sentence(answer, sentence, refusing, s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"{refusing}/{answer}")
-    monkeypatch.setattr(buckets, "RETRY", timedelta(0))
+    monkeypatch.setattr(client, "RETRY", timedelta(0))
     for request in (lambda: Store("s3://bucket/x"), lambda: open_bucket("s3://bucket/x").create("a", b"")):
         with pytest.raises(RemoteError) as caught:
             request()
         assert str(caught.value).removeprefix("s3://bucket/x: ") == sentence
 
 
+def test_a_region_that_the_server_names_is_in_the_advice():
+    answer = "<Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong; expecting"
+    error = refusal("s3://bucket", "s3", OSError(f"{answer} 'eu-west-1'</Message>"))
+    assert "Set AWS_REGION to the region of the bucket, eu-west-1, then" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "todo"),
+    [
+        ("s3://bucket/x", "AWS_METADATA_ENDPOINT", "Set AWS_ACCESS_KEY_ID"),
+        ("gs://bucket/x", "GCE_METADATA_HOST", "Set GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az://bucket/x", "AZURE_MSI_ENDPOINT", "Set AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_without_credentials_the_variables_are_named_at_once(address, variable, todo, tmp_path, monkeypatch):
+    for name in os.environ:
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setitem(client.METADATA, client.kind_of(address), (variable, "http://127.0.0.1:9"))
+    start = time.monotonic()
+    with pytest.raises(RemoteError, match=f"expected credentials, got none in the environment. {todo}"):
+        Store(address)
+    assert time.monotonic() - start < 5
+
+
 def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_1(s3, cli, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(buckets, "RETRY", timedelta(0))
+    monkeypatch.setattr(client, "RETRY", timedelta(0))
     said = cli("leaderboard", "--store", s3)
     assert said.code == 1
     assert said.err.startswith(

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from committee.store.lock import HeldError
-from committee.store.remote.bucket import Bucket, RemoteError
+from committee.store.remote.bucket import Bucket
 from committee.store.remote.lease import LOCK, Lease
+from committee.store.remote.refusals import RemoteError
 
 
 class Lax(Bucket):

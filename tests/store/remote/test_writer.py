@@ -12,7 +12,8 @@ from committee.store.layout import Store
 from committee.store.lock import HeldError
 from committee.store.manifest import is_done, read_manifest
 from committee.store.remote import lease
-from committee.store.remote.bucket import Bucket, RemoteError
+from committee.store.remote.bucket import Bucket
+from committee.store.remote.refusals import RemoteError
 from committee.store.remote.working_copy import WorkingCopy
 
 KILLED = """

@@ -13,6 +13,8 @@ from committee.errors import UsageError
 
 # A scheme has at least two letters: `C:/` is a drive of Windows. A `Path` keeps one slash of two.
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
+PROTOCOLS = {"s3": ("s3", "s3a"), "gcs": ("gs", "gcs"), "azure": ("az", "azure", "abfs", "abfss")}
+"""Protocols of object storage that has conditional writes, by the kind that the package obstore names."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 """Variables with the address of the server, which belongs to the identity of a bucket."""
 

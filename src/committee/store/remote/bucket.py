@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from committee.errors import StoreError, UsageError, require
-from committee.store.remote.address import ENDPOINTS
+from committee.store.remote.client import kind_of, open_client
+from committee.store.remote.refusals import (
+    CREDENTIALS,
+    is_absent_bucket,
+    no_bucket,
+    no_conditions,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-RETRY = timedelta(seconds=60)
-"""Time for which a request is repeated if the network or the server fails."""
-
 PART = 32 * 2**20
 """Bytes of a file that are downloaded by one request."""
 
-CREDENTIALS = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install boto3 and set AWS_PROFILE",
-    "gcs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account",
-    "azure": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-}
-"""What to do without credentials, by the kind of the storage: those that have conditional writes."""
-
-_UNKNOWN_USER = re.compile(
-    r"169\.254\.169\.254|metadata\.google|credential|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
-    r"|InvalidToken|401 Unauthorized",
-    re.IGNORECASE,
-)
-_FORBIDDEN = re.compile(r"403 Forbidden|AccessDenied")
-_UNSUPPORTED = re.compile(r"501 Not Implemented|<Code>NotImplemented")
-
 Version = dict[str, Any]
 """What identifies one version of an object: `e_tag` and `version`."""
-
-
-class RemoteError(StoreError):
-    """Object storage cannot be reached, or refuses a request."""
 
 
 @dataclass(frozen=True)
@@ -175,42 +156,11 @@ class Bucket:
         except conditions:
             raise
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-                raise self._no_bucket() from error
+            if is_absent_bucket(error):
+                raise no_bucket(self.address) from error
             raise
         except (exceptions.BaseError, PermissionError, TimeoutError, NotImplementedError) as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> RemoteError:
-        text, reason = str(error), _reason(error)
-        if "NoSuchBucket" in text:
-            return self._no_bucket()
-        if _UNSUPPORTED.search(text) or isinstance(error, NotImplementedError):
-            return no_conditions(self.address, reason)
-        if _UNKNOWN_USER.search(text):
-            todo = f"{CREDENTIALS[self.kind]}, then run the same command again."
-            return RemoteError(self.address, expected="valid credentials", got=reason, todo=todo)
-        if _FORBIDDEN.search(text) or isinstance(error, PermissionError):
-            expected = "the permission to list, read, write and delete"
-            todo = "Allow that for these credentials, or name another store with --store."
-            return RemoteError(self.address, expected=expected, got=reason, todo=todo)
-        todo = "Check the network and the address of the server, then run the same command again."
-        return RemoteError(f"{self.address}: cannot be reached ({reason})", todo=todo)
-
-    def _no_bucket(self) -> RemoteError:
-        todo = "Create it, or correct the address."
-        return RemoteError(self.address, expected="a bucket that exists", got="none of this name", todo=todo)
-
-
-def no_conditions(address: str, reason: str) -> RemoteError:
-    """Return the error for storage without conditional writes."""
-    return RemoteError(
-        address,
-        expected="storage with conditional writes (If-None-Match and If-Match)",
-        got=reason,
-        todo="Name a bucket of a service that has them, such as Amazon S3, Google Cloud Storage, Azure, "
-        "Cloudflare R2 or MinIO, or a local store.",
-    )
+            raise refusal(self.address, self.kind, error) from error
 
 
 def open_bucket(address: str) -> Bucket:
@@ -221,66 +171,11 @@ def open_bucket(address: str) -> Bucket:
     DependencyError
         obstore is not installed.
     RemoteError
-        The storage has no conditional writes.
+        The storage has no conditional writes, or there are no credentials.
     UsageError
         The scheme is unknown.
     """
-    try:
-        import obstore
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
-    except ImportError as error:
-        raise require("obstore", "cloud", address) from error
-    try:
-        # The client has one store in memory without a name.
-        kind = str(obstore.parse_scheme("memory:///" if address.startswith("memory:") else address))
-    except BaseError as error:
-        raise UsageError(
-            address,
-            expected="the address of object storage, such as s3://bucket/prefix, gs:// or az://",
-            got=f"the scheme '{address.partition(':')[0]}'",
-            todo="Copy the files to such storage, or name a folder with --store.",
-        ) from error
+    kind = kind_of(address)
     if kind not in CREDENTIALS:
         raise no_conditions(address, f"storage without them, or of this process alone ({kind})")
-    options = {"timeout": "300s", "connect_timeout": "10s", "allow_http": _is_plain_http()}
-    provider = _boto3_credentials() if kind == "s3" else None
-    named: dict[str, Any] = {} if provider is None else {"credential_provider": provider}
-    try:
-        client: Any = from_url(
-            address, client_options=options, retry_config={"retry_timeout": RETRY, "max_retries": 10}, **named
-        )
-    except BaseError as error:
-        raise RemoteError(f"{address}: cannot be opened ({_reason(error)})") from error
-    return Bucket(address, client, kind)
-
-
-def _is_plain_http() -> bool:
-    """Return whether the environment names a server without encryption, such as one of this machine."""
-    return any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS)
-
-
-def _boto3_credentials() -> Any:
-    """Return the credentials of the profile or role that boto3 finds; None for those of the environment."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return None
-    try:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        return Boto3CredentialProvider()
-    except (ImportError, ValueError):  # not installed, or no credentials
-        return None
-    except Exception as error:  # a profile that does not exist, of a package that need not be installed
-        raise UsageError("AWS_PROFILE", got=str(error), todo=f"{CREDENTIALS['s3']}.") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the code and message of the server, or the first line of an error."""
-    text = str(error)
-    code, message = (re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("Code", "Message"))
-    if code:
-        return f"{code[1]}: {message[1].rstrip('.')}" if message else code[1]
-    if "169.254.169.254" in text:
-        return "none"
-    line = text.partition("\n")[0].strip()
-    return re.sub(r"^Generic \w+ error: ", "", line)[:300] or type(error).__name__
+    return Bucket(address, open_client(address), kind)

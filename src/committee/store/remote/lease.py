@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from committee.store.lock import HeldError, described, holder
-from committee.store.remote.bucket import Bucket, Object, Version, no_conditions
+from committee.store.remote.bucket import Bucket, Object, Version
+from committee.store.remote.refusals import no_conditions
 
 log = logging.getLogger(__name__)
 

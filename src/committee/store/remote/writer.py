@@ -13,8 +13,8 @@ from committee.errors import StoreError
 from committee.store.lock import HeldError, described
 from committee.store.manifest import NAME, read_manifest
 from committee.store.remote import lease as leases
-from committee.store.remote.bucket import RemoteError
 from committee.store.remote.index import CONTENT, INDEX, Entry, Index
+from committee.store.remote.refusals import RemoteError
 from committee.store.remote.things import marker, things
 from committee.store.remote.working_copy import WorkingCopy
 
