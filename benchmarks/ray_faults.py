@@ -11,7 +11,6 @@ It needs Linux, five minutes, and `pip install 'committee[ray]'`.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from harness import Row, main
 
 NETS = """
 from torch import nn
@@ -262,18 +262,21 @@ CASES = [
 ]
 
 
-def main() -> None:
-    """Run all cases, or those that are named, and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--case", action="append", choices=CASES, help="a case; by default all")
-    cases = parser.parse_args().case or CASES
+def measure(quick: bool) -> list[Row]:
+    """Return the rows of this file: the seconds of each case, and what was lost."""
+    cases = ["driver stopped"] if quick else CASES
     with tempfile.TemporaryDirectory() as top:
-        print(f"{'fault':20} {'same bytes':10} {'repeated':8} {'seconds':7}  how the run ended")
-        for case, last, same, repeated, seconds in faults(Path(top), cases):
-            print(f"{case:20} {same!s:10} {repeated:8} {seconds:7.0f}  {last}", flush=True)
+        return [
+            Row(
+                "faults of Ray",
+                case,
+                "",
+                seconds,
+                note=f"{'the same bytes' if same else 'OTHER BYTES'}, {repeated} fits repeated; {last}",
+            )
+            for case, last, same, repeated, seconds in faults(Path(top), cases)
+        ]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, packages=("ray",))

@@ -15,7 +15,16 @@ pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 # These train, evaluate or predict in several processes of their own: more than a test may take.
-LONG = ("demo", "evaluate_memory", "gpu", "main_job", "predict_ray", "ray_faults", "repeated_run")
+LONG = (
+    "demo",
+    "evaluate_memory",
+    "gpu",
+    "main_job",
+    "predict_ray",
+    "ray_faults",
+    "ray_overhead",
+    "repeated_run",
+)
 NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - {"harness", "all", *LONG})
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from committee.base.deadline import Deadline, in_effect
 from committee.errors import UsageError
 from committee.executors.base import EXECUTORS
+from committee.executors.in_process import InProcess
 from committee.executors.shared.scheduler import Scheduler
 from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+from committee.training.crossfit.crossfits import crossfit
 
 CPU = torch.device("cpu")
 LOCAL = sorted({*EXECUTORS.names()} - {"ray"})
@@ -52,3 +58,24 @@ def test_one_process_makes_one_fit_at_a_time() -> None:
     assert str(error.value) == (
         "workers: expected 1 or auto with executor: in_process, got 3. Set executor=processes."
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_fit_that_the_deadline_stops_is_continued_with_the_same_bytes(
+    making: Any,
+    plans_of: Callable[..., Any],
+    contents: Callable[..., Any],
+    alone: dict[str, Any],
+    store: Store,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    plans = plans_of(tmp_path / "data", store)
+    executor = EXECUTORS.make(name, workers=1 if name == "in_process" else 2)
+    with store.hold(), in_effect(Deadline(1, making.Ticking(12))):
+        errors = [error for _, error in crossfit(plans, store, executor)]
+    assert "Its state is stored" in str(errors) and list(store.root.glob("checkpoints/*/*.resume"))
+    with store.hold():
+        assert [error for _, error in crossfit(plans, store, InProcess())] == [None, None]
+    assert contents(store) == alone

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 import torch
 
+from committee.base.deadline import Deadline, in_effect
 from committee.base.events import Event, listening
-from committee.errors import CommitteeError, MismatchError, UsageError
+from committee.errors import CommitteeError, MismatchError, UnfinishedError, UsageError
 from committee.executors import ray as module
 from committee.executors._ray_flight import Flight
 from committee.executors.in_process import InProcess
@@ -27,63 +23,17 @@ from committee.executors.ray import Ray
 from committee.store.layout import Store
 from committee.training.crossfit.crossfits import Fits, crossfit
 from committee.training.plans.base import Plan
-from committee.training.plans.single import Single
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="no process groups")]
 CPU = torch.device("cpu")
-NETS = Path(__file__).parents[1] / "training" / "nets"
-
-
-@pytest.fixture(scope="module")
-def making() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(NETS))
-        patch.setenv("PYTHONPATH", str(NETS), prepend=os.pathsep)
-        import making
-
-        yield making
-
-
-def without_times(path: Path) -> Any:
-    """Return the content of a file of a store, without what differs between two equal runs: seconds."""
-    if path.name.endswith("epochs.csv"):
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
-    if path.name == "manifest.json":
-        found = json.loads(path.read_text(encoding="utf-8"))
-        del found["digest"]
-        found["files"] = {name: each for name, each in found["files"].items() if "epochs" not in name}
-        return found
-    return path.read_bytes()
-
-
-def contents(store: Store) -> dict[str, Any]:
-    """Return the content of all files of a store."""
-    files = (path for path in store.root.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(store.root).as_posix(): without_times(path) for path in files}
-
-
-def plans_of(making: ModuleType, folder: Path, store: Store, *nets: str, epochs: int = 3) -> list[Plan]:
-    dataset = making.make_dataset(folder)
-    words = f"training.epochs={epochs}"
-    return [Single(making.make_spec(words, net=net), dataset, store, CPU) for net in nets]
-
-
-@pytest.fixture(scope="module")
-def alone(making: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The store of an undisturbed run in one process."""
-    folder = tmp_path_factory.mktemp("alone")
-    store = Store(folder / "store")
-    plans = plans_of(making, folder / "data", store, "tiny", "perceptron")
-    with store.hold():
-        assert [error for _, error in crossfit(plans, store, InProcess())] == [None, None]
-    return contents(store)
+Plans = Callable[[Path, Store], list[Plan]]
+Read = Callable[[Store], dict[str, Any]]
 
 
 def test_a_run_on_ray_has_the_files_of_a_local_run(
-    making: ModuleType, alone: dict[str, Any], ray_cluster: str, store: Store, tmp_path: Path
+    plans_of: Plans, contents: Read, alone: dict[str, Any], ray_cluster: str, store: Store, tmp_path: Path
 ) -> None:
-    plans = plans_of(making, tmp_path / "data", store, "tiny", "perceptron")
+    plans = plans_of(tmp_path / "data", store)
     executor = Ray(address=ray_cluster)
     with store.hold():
         assert [error for _, error in crossfit(plans, store, executor)] == [None, None]
@@ -101,7 +51,7 @@ def kill_worker_of(fit: str) -> bool:
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    making: ModuleType, alone: dict[str, Any], ray_cluster: str, store: Store, tmp_path: Path
+    plans_of: Plans, contents: Read, alone: dict[str, Any], ray_cluster: str, store: Store, tmp_path: Path
 ) -> None:
     killed = list[str]()
 
@@ -109,7 +59,7 @@ def test_a_killed_worker_costs_nothing_but_time(
         if event.kind == "epoch" and not killed and kill_worker_of(event.fit):
             killed.append(event.fit)
 
-    plans = plans_of(making, tmp_path / "data", store, "tiny", "perceptron")
+    plans = plans_of(tmp_path / "data", store)
     with store.hold(), listening(kill_once):
         assert [error for _, error in crossfit(plans, store, Ray(address=ray_cluster))] == [None, None]
     assert killed and contents(store) == alone
@@ -120,6 +70,7 @@ import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from committee.base.events import add_listener
+from committee.base.interrupt import handled
 from committee.executors.ray import Ray
 from committee.store.layout import Store
 from committee.training.crossfit.crossfits import crossfit
@@ -130,32 +81,58 @@ root, store = Path(sys.argv[1]), Store(sys.argv[2])
 add_listener(lambda event: print(event.kind, flush=True))
 data = make_dataset(root)
 plans = [Single(make_spec(net=net), data, store, torch.device("cpu")) for net in ("tiny", "perceptron")]
-with store.hold():
+with handled(), store.hold():
     list(crossfit(plans, store, Ray(address=sys.argv[3])))
 """
 
 
-def test_what_a_killed_run_has_stored_is_not_made_again(
-    making: ModuleType, alone: dict[str, Any], ray_cluster: str, store: Store, tmp_path: Path
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_what_an_ended_run_has_stored_is_not_made_again(
+    plans_of: Plans,
+    contents: Read,
+    alone: dict[str, Any],
+    ray_cluster: str,
+    store: Store,
+    tmp_path: Path,
+    end: str,
 ) -> None:
     command = [sys.executable, "-c", RUN, str(tmp_path / "data"), str(store.root), ray_cluster]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while not store.members():
             assert process.stdout.readline(), "the run has ended"
-        process.kill()
+        getattr(process, end)()
     kept = {f"{name}/{fit}" for name in store.members() for fit in store.folds(name)}
     begun = list[str]()
-    plans = plans_of(making, tmp_path / "data", store, "tiny", "perceptron")
+    plans = plans_of(tmp_path / "data", store)
     with store.hold(), listening(lambda event: begun.append(event.fit)):
         assert [error for _, error in crossfit(plans, store, Ray(address=ray_cluster))] == [None, None]
     assert kept and kept.isdisjoint(begun) and contents(store) == alone
 
 
-def test_nodes_that_lack_something_are_named_before_any_fit(
-    making: ModuleType, ray_cluster: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_fits_that_the_deadline_stops_on_nodes_are_continued_by_any_executor(
+    making: Any,
+    plans_of: Plans,
+    contents: Read,
+    alone: dict[str, Any],
+    ray_cluster: str,
+    store: Store,
+    tmp_path: Path,
 ) -> None:
-    plans = plans_of(making, tmp_path / "data", store, "tiny")
+    plans = plans_of(tmp_path / "data", store)
+    with store.hold(), in_effect(Deadline(1, making.Ticking(12))):
+        errors = [error for _, error in crossfit(plans, store, Ray(address=ray_cluster))]
+    assert all(isinstance(each, UnfinishedError) for each in errors)
+    assert "Its state is stored" in str(errors) and list(store.root.glob("checkpoints/*/*.resume"))
+    with store.hold():
+        assert [error for _, error in crossfit(plans, store, InProcess())] == [None, None]
+    assert contents(store) == alone
+
+
+def test_nodes_that_lack_something_are_named_before_any_fit(
+    plans_of: Plans, ray_cluster: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = plans_of(tmp_path / "data", store)[:1]
     wanted = module._wanted(Fits(plans, store))
     versions = {"torch": "0.1", "committee": "code 0"}
     changed = {"modules": ["no_such_module"], "versions": versions, "files": {"/weights.pt": ""}}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from committee.errors import StoreError
+from committee.errors import StoreError, UnfinishedError
 from committee.executors._ray_desk import Desk
 from committee.executors._ray_flight import put, share_of_gpu
 from committee.executors._ray_mirror import Mirror
-from committee.executors._ray_task import _contents
+from committee.executors._ray_task import Answer, _contents, _do
 from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest
@@ -51,6 +51,45 @@ def test_a_folder_is_brought_when_its_path_is_asked_for_and_once(near: Near, sto
     assert len(near.read) == known
     write(store, "second")
     assert read_manifest(own.checkpoint("net", 0)).fingerprint == "second" and len(near.read) > known
+
+
+def test_what_a_fit_of_the_node_wrote_is_not_replaced_by_what_it_began_with(
+    near: Near, store: Store, tmp_path: Path
+) -> None:
+    own = near.store(".")
+    for text, elsewhere in (("state of epoch 2", store), ("state of epoch 9", own)):
+        with commit(elsewhere.resume("net", 1), kind="example", fingerprint=text) as new:
+            (new / "epochs.csv").write_text(text)
+        assert (own.resume("net", 1) / "epochs.csv").read_text() == text
+    # A node whose own state the driver has got goes on with what it wrote after it.
+    with commit(store.resume("net", 1), kind="example", fingerprint="state of epoch 11") as new:
+        (new / "epochs.csv").write_text("state of epoch 11")
+    assert (own.resume("net", 1) / "epochs.csv").read_text() == "state of epoch 11"
+
+
+def test_the_states_of_tasks_that_have_no_time_come_back(near: Near, store: Store) -> None:
+    class Late:
+        """Work whose task stores its state and stops at the deadline."""
+
+        def __init__(self, store: Store) -> None:
+            self.store = store
+
+        def folders(self, task: str) -> list[Path]:
+            return [self.store.checkpoint("net", task)]
+
+        def states(self, task: str) -> list[Path]:
+            return [self.store.resume("net", task)]
+
+        def do(self, task: str) -> UnfinishedError:
+            with commit(self.store.resume("net", task), kind="example", fingerprint="state") as new:
+                (new / "epochs.csv").write_text("1")
+            return UnfinishedError("net/refit was stopped")
+
+    work: Any = Late(near.store("."))
+    answer = Answer()
+    _do("refit", work, near, answer)
+    assert isinstance(answer.results[0], UnfinishedError) and answer.folders == {}
+    assert list(answer.states) == ["checkpoints/net/refit.resume"]
 
 
 def test_a_file_that_the_node_sees_is_not_brought(near: Near, store: Store) -> None:

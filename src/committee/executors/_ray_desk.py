@@ -29,6 +29,8 @@ class Desk:
     def __init__(self, root: str) -> None:
         self.root = Path(root)
         self.messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._sought = set[str]()
+        self._fetched = set[str]()
 
     def stored(self, place: str) -> dict[str, str]:
         """Return the stored folders at or below a place, and the SHA-256 of the manifest of each."""
@@ -43,11 +45,24 @@ class Desk:
         path = inside(self.root, place)
         return str(path.absolute()), sampled(str(path))
 
-    def read(self, place: str, start: int) -> bytes:
-        """Return at most `CHUNK` bytes of a file."""
-        with inside(self.root, place).open("rb") as file:
+    def read(self, place: str, start: int) -> bytes | None:
+        """Return at most `CHUNK` bytes of a file, or None until the driver has fetched it.
+
+        Of a store on object storage, this machine may lack files; the driver alone has its credentials.
+        """
+        path = inside(self.root, place)
+        if place not in self._fetched and not path.is_file():
+            if place not in self._sought:
+                self._sought.add(place)
+                self.send("missing", place)
+            return None
+        with path.open("rb") as file:
             file.seek(start)
             return file.read(CHUNK)
+
+    def fetched(self, place: str) -> None:
+        """Note that the driver has done what it can to fetch a file."""
+        self._fetched.add(place)
 
     def send(self, kind: str, message: Any) -> None:
         """Take a message for the driver."""

@@ -7,6 +7,7 @@ import logging
 import math
 import pickle
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from committee.executors._relocated import dump
 from committee.executors.shared.attempt import attempt
 from committee.executors.shared.work import StoredWork
 from committee.store.commit import replacing_folder
+from committee.store.copies import fetch
 from committee.store.manifest import digest, read_manifest
 
 WAIT_SECONDS = 0.5
@@ -149,12 +151,15 @@ class Flight:
         return self._desk.take.options(max_task_retries=0).remote(WAIT_SECONDS)
 
     def _hear(self) -> None:
-        """Pass on log records and events of nodes."""
+        """Pass on log records and events of nodes, and fetch what they ask for and this machine lacks."""
         found = attempt(lambda: self.ray.get(self._messages))
         self._messages = self._listen()
         for kind, value in [] if isinstance(found, Exception) else found:
             if kind == "log":
                 logging.getLogger(value.name).handle(value)
+            elif kind == "missing":
+                fetch(self.root / value)
+                self._desk.fetched.remote(value)
             else:
                 events.emit(value)
 
@@ -210,15 +215,20 @@ class Flight:
         return [(tasks[0], lost)]
 
     def _stored(self, tasks: Sequence[Any], answer: Answer) -> list[tuple[Any, Any]]:
-        """Commit what tasks wrote; tasks that were stopped have no result."""
+        """Commit what tasks wrote, and the states of those that were stopped; these may have no result."""
         results = []
         for task, result, seconds in zip(tasks, answer.results, answer.seconds, strict=False):
             kind = self.work.alike(task)
-            self._seconds[kind] = (self._seconds.get(kind, seconds) + seconds) / 2
+            # The first fit of a process takes seconds longer, for its imports: less time counts at once.
+            self._seconds[kind] = min(seconds, (self._seconds.get(kind, seconds) + seconds) / 2)
             if answer.memory:
                 self._shares[kind] = share_of_gpu(answer.memory)
-            error = attempt(lambda task=task: self._keep(task, answer.folders))  # type: ignore[misc]
+            error = attempt(partial(self._keep, task, answer.folders))
             results.append((task, error if isinstance(error, Exception) else result))
+        for place, content in answer.states.items():
+            error = attempt(partial(put, self.root / place, content))
+            if isinstance(error, Exception):
+                log.warning("%s: the state of the fit was not stored: %s", place, error)
         return results
 
     def _keep(self, task: Any, contents: Mapping[str, Content]) -> None:
@@ -239,14 +249,8 @@ class Flight:
         for each in ready:
             # What Ray had not started yet raises the error of a task that was canceled.
             with contextlib.suppress(self.ray.exceptions.RayError):
-                self._stopped(self._flying[each], self.ray.get(each))
-
-    def _stopped(self, tasks: Sequence[Any], found: Any) -> None:
-        """Store what tasks wrote until a signal stopped them."""
-        if isinstance(found, Answer):
-            self._stored(tasks, found)
-            for place, content in found.states.items():
-                put(self.root / place, content)
+                if isinstance(found := self.ray.get(each), Answer):
+                    self._stored(self._flying[each], found)
 
 
 def put(folder: Path, content: Content) -> None:

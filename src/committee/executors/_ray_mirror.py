@@ -18,10 +18,15 @@ from committee.store.manifest import NAME, digest, read_manifest
 from committee.store.mirrored import MirroredStore
 
 POLL = 0.05
+LOCKS, BROUGHT = ".locks", ".brought"
+"""Folders of a mirror: locks of tasks, and the editions of stored folders that were brought."""
 
 
 class Mirror:
     """A folder of this node that mirrors a store, and in which fits work.
+
+    Each edition of a stored folder is brought once: what a fit of this node then writes in its place, such as
+    the state of the next epoch, is newer, and stays.
 
     Parameters
     ----------
@@ -43,9 +48,8 @@ class Mirror:
         place = path.relative_to(self.root).as_posix()
         for name, edition in self._ask("stored", place if place != "." else "").items():
             if not self._has(name, edition):
-                with alone(self.root / ".locks" / digest(name)[:16]):
-                    if not self._has(name, edition):
-                        self._fetch(name)
+                with alone(self.root / LOCKS / digest(name)[:16]):
+                    self._bring(name, edition)
 
     def file(self, place: str) -> Path:
         """Return the path of a file of the store: that of the driver, if this node has the same one there."""
@@ -65,8 +69,25 @@ class Mirror:
         return path
 
     def _has(self, name: str, edition: str) -> bool:
+        """Return whether an edition of a folder, or what a fit of this node made of it, is here."""
+        brought = self._brought(name)
+        known = brought.read_text(encoding="utf-8") if brought.is_file() else None
+        return known == edition and (self.root / name / NAME).is_file()
+
+    def _bring(self, name: str, edition: str) -> None:
+        """Bring an edition of a folder unless it is here, and note that it was."""
+        if self._has(name, edition):
+            return
         manifest = self.root / name / NAME
-        return manifest.is_file() and hash_file(manifest) == edition
+        if not manifest.is_file() or hash_file(manifest) != edition:
+            self._fetch(name)
+        brought = self._brought(name)
+        brought.parent.mkdir(parents=True, exist_ok=True)
+        brought.write_text(edition, encoding="utf-8")
+
+    def _brought(self, name: str) -> Path:
+        """Return the file with the edition of a folder that was brought last."""
+        return self.root / BROUGHT / digest(name)[:16]
 
     def _fetch(self, name: str) -> None:
         with replacing_folder(self.root / name) as new:
@@ -78,8 +99,13 @@ class Mirror:
     def _copy(self, place: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            while chunk := self._ask("read", place, file.tell()):
+            while chunk := self._read(place, file.tell()):
                 file.write(chunk)
+
+    def _read(self, place: str, start: int) -> bytes:
+        while (found := self._ask("read", place, start)) is None:
+            time.sleep(POLL)
+        return bytes(found)
 
     def _ask(self, what: str, *arguments: Any) -> Any:
         import ray

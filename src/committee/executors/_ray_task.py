@@ -6,10 +6,8 @@ import contextlib
 import functools
 import logging
 import logging.handlers
-import os
 import pickle
 import queue
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from committee.base import events, interrupt
-from committee.executors._ray_mirror import Mirror, alone
+from committee.executors._ray_folders import working_store
+from committee.executors._ray_mirror import LOCKS, Mirror, alone
 from committee.executors._relocated import load
 from committee.executors.shared.work import StoredWork
 from committee.store.commit import remove
@@ -68,7 +67,7 @@ class Answer:
     folders : dict
         Place in the store -> content, of what they wrote.
     states : dict
-        The same of the states of the task that was stopped.
+        The same of the states of tasks that a signal or the deadline has stopped.
     seconds : list of float
         Time of each task that was done.
     memory : float
@@ -86,37 +85,26 @@ def carry_out(order: bytes, work: bytes, desk: Any) -> Answer:
     """Do the tasks of a pickled order."""
     found: Order = pickle.loads(order)
     device = torch.device("cuda" if found.on_gpu else "cpu")
-    mirror = Mirror(working_store(found.store), desk)
-    answer = Answer()
+    folder, mark = working_store(found.store)
+    mirror, answer = Mirror(folder, desk), Answer()
     with _forwarding(desk, found.level), contextlib.suppress(KeyboardInterrupt), interrupt.handled():
         torch.set_num_threads(found.threads)
         _start_measuring(device)
-        own = _Loaded.of(found.edition, work, mirror, device)
+        own = _Loaded.of((found.edition, mark, str(device)), work, mirror, device)
         for task in found.tasks:
             _do(task, own, mirror, answer)
     answer.memory = _share_of_memory(device)
     return answer
 
 
-def working_store(name: str) -> Path:
-    """Return the folder of a working store of this user, which others cannot read."""
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    top = Path(tempfile.gettempdir(), f"committee-{user}")
-    top.mkdir(mode=0o700, exist_ok=True)
-    if hasattr(os, "getuid") and (top.is_symlink() or top.stat().st_uid != os.getuid()):
-        raise PermissionError(f"{top} belongs to another user")
-    return top / name
-
-
 class _Loaded:
     """The work that this process has loaded last."""
 
-    key: tuple[str, str] | None = None
+    key: tuple[str, ...] | None = None
     work: StoredWork
 
     @classmethod
-    def of(cls, edition: str, content: bytes, mirror: Mirror, device: torch.device) -> StoredWork:
-        key = (edition, str(device))
+    def of(cls, key: tuple[str, ...], content: bytes, mirror: Mirror, device: torch.device) -> StoredWork:
         if cls.key != key:
             cls.work, cls.key = load(content, mirror, device), key
         return cls.work
@@ -124,13 +112,12 @@ class _Loaded:
 
 def _do(task: Any, work: StoredWork, mirror: Mirror, answer: Answer) -> None:
     start = time.perf_counter()
-    folders = work.folders(task)
-    with alone(mirror.root / ".locks" / digest([str(each) for each in folders])[:16]):
+    folders, states = work.folders(task), work.states(task)
+    with alone(mirror.root / LOCKS / digest([str(each) for each in folders])[:16]):
         try:
             answer.results.append(work.do(task))
-        except KeyboardInterrupt:
-            answer.states = _contents(work.states(task), mirror.root)
-            raise
+        finally:
+            answer.states |= _contents(states, mirror.root)
         answer.folders |= _contents(folders, mirror.root)
         for each in folders:
             remove(each)

@@ -23,6 +23,17 @@ FAST = (
 )
 
 
+class Ticking:
+    """A clock that reaches 1 when a process has asked it so many times."""
+
+    def __init__(self, ticks: int) -> None:
+        self.left = ticks
+
+    def __call__(self) -> float:
+        self.left -= 1
+        return float(self.left < 0)
+
+
 def make_spec(*overrides: str, net: str = "tiny") -> MemberSpec:
     words = [*FAST, f"backbones.include=['python:tiny_nets:{net}']", *overrides]
     (spec,) = load_recipe(None, words).members()

@@ -20,7 +20,7 @@ from committee.store.layout import Store
 from committee.training.crossfit.bundles import Bundle, Task, bundles_of, make_together
 from committee.training.crossfit.crossfit import CrossFit, fit_names
 from committee.training.crossfit.lockstep import choose
-from committee.training.crossfit.pace import Pace
+from committee.training.crossfit.pace import Pace, kind
 from committee.training.fit.resume import previous
 from committee.training.plans.base import Plan
 
@@ -99,9 +99,9 @@ class Fits:
         for done, fit in self._of(bundle):
             done.received(fit)
 
-    def alike(self, bundle: Bundle) -> tuple[int, ...]:
-        """Return the plans of the fits."""
-        return tuple(task.plan for task in bundle)
+    def alike(self, bundle: Bundle) -> tuple[object, ...]:
+        """Return the kinds of the fits: members with other seeds are of one kind."""
+        return tuple(kind(self.crossfits[task.plan].plan) for task in bundle)
 
     def files(self) -> set[Path]:
         """Return the files outside of the store that plans read."""
