@@ -126,9 +126,9 @@ def measure(quick: bool) -> list[Row]:
     with node("127.0.0.2", "--head", "--port=0") as (address, _), node("127.0.0.3", f"--address={address}"):
         first = on_ray(address, 0.0, SLOTS, 1.0)
         rows = [Row(QUESTION, "first task of each of two nodes: worker, imports, store", "", first)]
-        sizes = ((0.05, 8),) if quick else ((0.05, 96), (0.2, 48), (1.0, 24), (5.0, 8))
-        for seconds, count in sizes:
-            rows += of_size(address, seconds, count, 1 if quick else 3)
+        sizes = ((0.05, 8, 1),) if quick else ((0.05, 64, 3), (0.2, 32, 3), (1.0, 12, 2), (5.0, 4, 1))
+        for size in sizes:
+            rows += of_size(address, *size)
     return rows
 
 

@@ -50,6 +50,9 @@ def test_a_recipe_names_an_executor_by_text_or_with_options() -> None:
         load_recipe(None, ["executor=process"])
     with pytest.raises(UsageError, match=r"executor.workers: expected an option of processes \(none\)"):
         load_recipe(None, ["executor={name: processes, workers: 3}"])
+    for value, words in (("two", "a whole number, got 'two'"), ("true", "a whole number, got true")):
+        with pytest.raises(UsageError, match=f"executor.cpus: expected {words}"):
+            load_recipe(None, [f"executor={{name: ray, cpus: {value}}}"])
 
 
 def test_one_process_makes_one_fit_at_a_time() -> None:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 
 from committee.base.registry import Family
 from committee.errors import UsageError
+from committee.recipe.expected import expected_of
 from committee.recipe.section import Section, check_constructed, entry_of, refuse
 from committee.recipe.yaml_text import parse
 
@@ -50,11 +51,11 @@ class ExportFormat(Section):
         try:
             return cls.model_validate(_from_text(value))
         except ValidationError as error:
-            facts = error.errors()[0].get("ctx", {})
+            details = error.errors()[0]
             raise UsageError(
                 f"export format '{value}'",
-                expected=str(facts.get("expected", error.errors()[0]["msg"])),
-                todo=str(facts.get("todo", "")),
+                expected=expected_of(details),
+                todo=str(details.get("ctx", {}).get("todo", "")),
             ) from None
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from committee.base.registry import Family
 from committee.errors import UsageError, nearest
+from committee.recipe.expected import expected_of
 
 SectionType = TypeVar("SectionType", bound="Section")
 
@@ -131,7 +132,7 @@ def check_options(
         try:
             TypeAdapter(hints[key]).validate_python(value, strict=True)
         except ValidationError as error:
-            raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None
+            raise refuse(expected_of(error.errors()[0]), "", key) from None
 
 
 def check_constructed(family: Family[Any], entry: str, options: Mapping[str, Any]) -> None:

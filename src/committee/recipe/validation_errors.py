@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from inspect import isclass
 from typing import Any, get_args
@@ -12,31 +11,12 @@ from pydantic import ValidationError
 
 from committee.errors import RecipeError, nearest
 from committee.recipe.document import Document, Path, describe, format_path
+from committee.recipe.expected import choices_of, expected_of
 from committee.recipe.overrides import SHORT
 from committee.recipe.section import Section
 
 LISTED = 8
 """Largest number of keys of a section that a message lists."""
-
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "missing": "a value",
-    "greater_than": "a number greater than {gt:g}",
-    "greater_than_equal": "a number not less than {ge:g}",
-    "less_than": "a number less than {lt:g}",
-    "less_than_equal": "a number not greater than {le:g}",
-    "too_short": "a list of at least {min_length}",
-    "string_too_short": "text",
-    "refused": "{expected}",
-}
 
 
 def recipe_error(error: ValidationError, document: Document, model: type[Section]) -> RecipeError:
@@ -48,7 +28,7 @@ def recipe_error(error: ValidationError, document: Document, model: type[Section
     path, details = inner[0]
     if details["type"] == "extra_forbidden":
         return _unknown_key(path, document, model)
-    expected = " or ".join(dict.fromkeys(_expected(each) for where, each in inner if where == path))
+    expected = " or ".join(dict.fromkeys(expected_of(each) for where, each in inner if where == path))
     key = details.get("ctx", {}).get("key")
     if key and not isinstance(document.get(path), str):  # a section that is written as a text has no keys
         path += (key,)
@@ -75,21 +55,9 @@ def _is_inside(path: Path, outer: Path) -> bool:
     return len(path) > len(outer) and path[: len(outer)] == outer
 
 
-def _expected(details: Any) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    if kind == "literal_error":
-        choices = _choices(details)
-        return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-    return _EXPECTED.get(kind, details["msg"]).format(**context)
-
-
-def _choices(details: Any) -> list[str]:
-    return re.findall(r"[^\s',]+", details["ctx"]["expected"].replace(" or ", " "))
-
-
 def _todo(details: Any, value: object) -> str:
     if details["type"] == "literal_error" and isinstance(value, str):
-        return nearest(value, _choices(details))
+        return nearest(value, choices_of(details))
     return str(details.get("ctx", {}).get("todo", ""))
 
 

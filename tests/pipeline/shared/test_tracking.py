@@ -90,7 +90,7 @@ def test_the_variable_of_mlflow_without_the_package_is_a_warning(
     [
         ("mlfow", "expected one of csv, mlflow, tensorboard, wandb, got 'mlfow'. Did you mean 'mlflow'?"),
         ("{name: csv, foldr: x}", "expected an option of csv (folder), got 'x'. Did you mean 'folder'?"),
-        ("{name: wandb, mode: later}", "input should be 'auto', 'online' or 'offline'"),
+        ("{name: wandb, mode: later}", "one of auto, online, offline"),
     ],
 )
 def test_what_no_tracker_takes_is_named(value: str, text: str) -> None:

@@ -201,7 +201,7 @@ def test_models_that_cannot_have_views(halves, recipe) -> None:
         ),
         (
             "views: [{name: shift, fraction: big}]",
-            "tta.views.0..fraction: expected input should be a valid number",
+            "tta.views.0..fraction: expected a number",
         ),
         ("weights: median", "tta.weights: expected"),
     ],
