@@ -79,9 +79,20 @@ def test_a_verb_that_needs_no_recipe_checks_the_one_that_is_named(
             check_recipe(parsed(*words))
 
 
-def test_the_store_is_named_by_option_environment_or_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_named_by_option_environment_recipe_or_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COMMITTEE_STORE", raising=False)
     assert store_of(parsed()).root == Path("store")
+    # A recipe of an earlier version names its store even where another key is not valid any more.
+    (tmp_path / "recipe.yaml").write_text("store: of_recipe\nsed: 3", encoding="utf-8")
+    assert store_of(parsed()).root == Path("of_recipe")
+    assert store_of(parsed("--set", "store=of_set")).root == Path("of_set")
+    for text, got in (("[a]", "a list"), ("''", "''")):
+        (tmp_path / "other.yaml").write_text(f"store: {text}", encoding="utf-8")
+        with pytest.raises(RecipeError, match=rf"^store: expected a folder, or an address .*, got {got}"):
+            store_of(parsed("other.yaml"))
     monkeypatch.setenv("COMMITTEE_STORE", "elsewhere")
     assert store_of(parsed()).root == Path("elsewhere")
     assert store_of(parsed("--store", "here")).root == Path("here")

@@ -125,15 +125,14 @@ def add_store(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="DIR",
-        default=os.environ.get("COMMITTEE_STORE") or "store",
-        help="folder of all results, or an address such as s3://bucket/prefix (default: $COMMITTEE_STORE, or "
-        "./store)",
+        help="folder of all results, or an address such as s3://bucket/prefix (default: $COMMITTEE_STORE, "
+        "the key store of the recipe, or ./store)",
     )
     parser.add_argument(
         "--store-cache",
         metavar="DIR",
-        help="folder of the working copies of stores on object storage (default: $COMMITTEE_STORE_CACHE, or "
-        "~/.cache/committee/stores)",
+        help="folder of the working copies of stores on object storage, and of images and models from there "
+        "(default: $COMMITTEE_STORE_CACHE, or ~/.cache/committee/stores)",
     )
 
 
@@ -141,9 +140,28 @@ def store_of(arguments: Namespace) -> Store:
     """Return the store that the arguments name, after finishing what an interrupted write left half done."""
     from committee.store.layout import Store
 
-    store = Store(arguments.store, arguments.store_cache)
+    if arguments.store_cache:  # for images and models at addresses, and for processes that this one starts
+        os.environ["COMMITTEE_STORE_CACHE"] = arguments.store_cache
+    store = Store(root_of(arguments))
     store.mend()
     return store
+
+
+def root_of(arguments: Namespace) -> str:
+    """Return the folder or address of the store: of `--store`, `$COMMITTEE_STORE`, or the recipe."""
+    return arguments.store or os.environ.get("COMMITTEE_STORE") or _root_of_recipe(arguments) or "store"
+
+
+def _root_of_recipe(arguments: Namespace) -> str | None:
+    """Return the key `store` of the recipe that the arguments name, or of `./recipe.yaml`."""
+    named = _named(arguments) if "recipe" in arguments else None
+    path = named or (RECIPE if RECIPE.is_file() else None)
+    overrides = getattr(arguments, "overrides", [])
+    if path is None and not overrides:
+        return None
+    from committee.recipe.load import store_named
+
+    return store_named(path, overrides)
 
 
 def add_uncertainty(parser: ArgumentParser) -> None:

@@ -77,13 +77,12 @@ def run(arguments: Namespace) -> int:
     from committee.pipeline.importing.models import import_models
 
     files = Files(arguments.folder, _places(arguments))
-    models, unused = import_models(
-        recipe_of(arguments), store_of(arguments), files, _wanted(arguments), dry_run=arguments.dry_run
-    )
+    recipe, store = recipe_of(arguments), store_of(arguments)
+    models, unused = import_models(recipe, store, files, _wanted(arguments), dry_run=arguments.dry_run)
     if arguments.json:
         print_json({"models": [asdict(model) for model in models], "not_used": unused})
     else:
-        _print(models, unused, Path(arguments.store))
+        _print(models, unused, store.root)
     lacking = [model for model in models if model.state == "left out"]
     return 0 if not lacking or arguments.dry_run else 3 if len(lacking) < len(models) else 1
 

@@ -1,10 +1,11 @@
 """Predict images with a model of the store or an exported file.
 
 NAME is a member or an ensemble of the store, in full or in short, or the path of an exported file or of a
-bundle. A folder that has the name of a model of the store is written ./NAME. Folders of images are searched
-recursively. With --csv, an interrupted run continues where it stopped; a file with predictions of another
-model is refused, and an image that has changed is predicted again. An image that cannot be read is reported
-and skipped; with --csv it is also listed in a second file, FILE with the ending .unreadable.csv.
+bundle, or its address, such as s3://bucket/model.onnx. A folder that has the name of a model of the store is
+written ./NAME. Folders of images are searched recursively. With --csv, an interrupted run continues where it
+stopped; a file with predictions of another model is refused, and an image that has changed is predicted
+again. An image that cannot be read is reported and skipped; with --csv it is also listed in a second file,
+FILE with the ending .unreadable.csv.
 
 With --parquet, predictions are written to the Parquet files of a folder, which may be at an object storage,
 and --executor ray predicts them on a Ray cluster.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from committee.cli._options import add_store, store_of
+from committee.cli._options import add_store, root_of, store_of
 from committee.cli._output import print_table
 from committee.errors import UsageError
 
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
     """Write the file, and print its name; or list the runs."""
     from committee.report.sides import split_address
 
-    addresses = [str(each) for each in arguments.stores or [arguments.store]]
+    addresses = [str(each) for each in arguments.stores or [root_of(arguments)]]
     if len(addresses) > MOST:
         raise UsageError(
             "report", expected=f"at most {MOST} stores", got=str(len(addresses)), todo="Leave some out."

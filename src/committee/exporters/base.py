@@ -16,6 +16,8 @@ from committee.predictions.target_types import CLASSES, TargetType, target_type_
 from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
+from committee.store.remote.address import is_address
+from committee.store.remote.downloads import bring
 from committee.untrusted.documents import read_json
 
 if TYPE_CHECKING:
@@ -300,8 +302,8 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     Parameters
     ----------
     path : str or Path
-        An exported file, or the folder of one format in a package, such as `deploy/NAME/onnx`. A file in such
-        a folder is compared with its checksums first.
+        An exported file, or the folder of one format in a package, such as `deploy/NAME/onnx`, or the address
+        of one. A file in such a folder is compared with its checksums first.
     device : str
         "cpu", "cuda", "mps" or "auto", the best that is available.
     trusted : bool or collection of str
@@ -325,8 +327,7 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     --------
     Exporter : The formats, with an example.
     """
-    path = Path(path)
-    fetch(path)
+    fetch(path := bring(path) if is_address(path) else Path(path))
     if not path.exists():
         raise missing(UsageError, path)
     key = format_of(path)

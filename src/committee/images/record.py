@@ -23,6 +23,7 @@ from committee.recipe.section import overlay
 from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import digest, read_manifest
+from committee.store.remote.address import is_address
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
@@ -371,5 +372,7 @@ def _names(samples: Samples) -> NDArray[np.str_] | None:
 
 def _source(settings: Settings) -> dict[str, Any]:
     """Return the settings as JSON, with an absolute path, since the current folder may change."""
-    path = settings.path and Path(settings.path).expanduser().absolute().as_posix()
+    path = settings.path
+    if path is not None and not is_address(path):
+        path = Path(path).expanduser().absolute().as_posix()
     return {**settings.model_dump(mode="json"), "path": path}

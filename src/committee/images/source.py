@@ -22,7 +22,8 @@ from committee.images.readers.base import READERS, Reader, Samples
 from committee.images.targets import with_task
 from committee.predictions.target_types import TargetType
 from committee.recipe.dataset import Dataset as Settings
-from committee.store.remote.address import is_address, normalized
+from committee.store.remote.address import is_address
+from committee.store.remote.downloads import bring, named_by_address
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,9 @@ def read(settings: Settings, known: TargetType | None = None) -> Samples:
     """
     try:
         samples = with_task(_reader(settings).read(), settings, known)
-    except CommitteeError:
+    except CommitteeError as error:
+        if settings.path is not None and is_address(settings.path):
+            raise _by_address(error) from error
         raise
     except OSError as error:
         path = Path(error.filename or settings.path or "")
@@ -65,9 +68,20 @@ def _reader(settings: Settings) -> Reader:
     options = {key: value for key, value in columns.items() if value is not None}
     if settings.path is None:
         return READERS.make(_built_in(settings), **options)
-    path = Path(settings.path).expanduser()
+    path = path_of(settings.path)
     _check_path(path)
     return READERS.make(settings.reader or _detect(path), path=path, **options)
+
+
+def path_of(path: str) -> Path:
+    """Return the path of images on this machine, to which those at an address are downloaded."""
+    return bring(path) if is_address(path) else Path(path).expanduser()
+
+
+def _by_address(error: CommitteeError) -> CommitteeError:
+    """Return an error that names downloaded files by their addresses."""
+    parts = {name: named_by_address(getattr(error, name)) for name in ("expected", "got", "todo", "where")}
+    return type(error)(named_by_address(error.who), **parts)
 
 
 def _built_in(settings: Settings) -> str:
@@ -92,13 +106,6 @@ def _built_in(settings: Settings) -> str:
 def _check_path(path: Path) -> None:
     if path.exists():
         return
-    if is_address(path):
-        raise UsageError(
-            "dataset.path",
-            expected="a folder or file of this machine",
-            got=f"the address '{normalized(path)}'",
-            todo="Copy the images to this machine first, for example with: aws s3 sync ADDRESS FOLDER",
-        )
     what, folder = _what(path), path.parent
     while not folder.exists():
         what, path, folder = "folder", folder, folder.parent

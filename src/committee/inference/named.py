@@ -10,6 +10,8 @@ from committee.errors import UnknownNameError
 from committee.exporters.base import format_of
 from committee.pipeline.bundling.reading import is_bundle
 from committee.store.copies import fetch
+from committee.store.remote.address import is_address
+from committee.store.remote.downloads import bring
 
 if TYPE_CHECKING:
     from committee.store.layout import Store
@@ -19,8 +21,11 @@ def path_of(name: str, store: Store) -> Path | None:
     """Return the path that a name is, or None if it is the name of a model of the store.
 
     Names with a separator or with the suffix of an exported file are paths. A folder of the working folder,
-    such as a bundle, is meant only if no model of the store has its name.
+    such as a bundle, is meant only if no model of the store has its name. What is at an address, such as
+    `s3://bucket/model.onnx`, is downloaded first.
     """
+    if is_address(name):
+        return bring(name)
     path = Path(name)
     fetch(path)
     if any(mark in name for mark in (os.sep, os.altsep) if mark):

@@ -82,8 +82,9 @@ def open_model(
     ----------
     name : str
         Name of a member or an ensemble of the store, in full or short; or the path of an exported file, of a
-        folder that `committee export` wrote, or of a bundle. A model of the store is preferred to a folder of
-        the same name in the working folder, which is named as `./NAME`.
+        folder that `committee export` wrote, or of a bundle, or its address, such as `s3://bucket/model.onnx`.
+        A model of the store is preferred to a folder of the same name in the working folder, which is named
+        as `./NAME`.
     store : Store
     recipe : Recipe
         Its device, and the `python:` backbones that may be built.

@@ -28,8 +28,9 @@ class Dataset(Section):
 
     path: str | None = Field(
         None,
-        description="Folder or file with the images, relative to the current folder. Null uses the built-in "
-        "data set `name`, or the data set that the store already contains.",
+        description="Folder or file with the images, relative to the current folder, or an address such as "
+        "s3://bucket/photos. Null uses the built-in data set `name`, or the data set that the store already "
+        "contains.",
     )
     name: str | None = Field(
         None, description="Name of the data set. Without a path, the name of a built-in one, such as digits."

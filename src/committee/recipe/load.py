@@ -49,8 +49,34 @@ def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     >>> [(member.name, member.training.epochs) for member in recipe.members()]
     [('resnet18', 5), ('resnet50', 5)]
     """
-    document = Document({}) if path is None else parse(_text(path_of("recipe", path)), str(path))
-    return complete(document, overrides)
+    return complete(_parsed(path), overrides)
+
+
+def store_named(path: str | Path | None = None, overrides: Iterable[str] = ()) -> str | None:
+    """Return the key `store` of a recipe, whose other keys need not be valid; None if it has none.
+
+    Parameters and errors are those of `load_recipe`.
+    """
+    document = _parsed(path)
+    if document.value is None:
+        document.value = {}
+    if not isinstance(document.value, dict):
+        return None
+    for assignment in overrides:
+        override(document, assignment)
+    found = document.get(("store",))
+    if found is None or (isinstance(found, str) and found):
+        return found
+    raise RecipeError(
+        "store",
+        expected="a folder, or an address such as s3://bucket/prefix",
+        got=describe(found),
+        where=document.where(("store",)),
+    )
+
+
+def _parsed(path: str | Path | None) -> Document:
+    return Document({}) if path is None else parse(_text(path_of("recipe", path)), str(path))
 
 
 def complete(document: Document, overrides: Iterable[str] = ()) -> Recipe:

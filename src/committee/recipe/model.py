@@ -130,6 +130,12 @@ class Recipe(Section):
     )
     runs: Runs = Field(default_factory=Runs, description="Ensembles to build.")
     exports: Exports = Field(default_factory=Exports, description="Export of members and ensembles.")
+    store: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Folder of all results, relative to the current folder, or an address such as "
+        "s3://bucket/prefix. The option --store and the variable $COMMITTEE_STORE take precedence; null is "
+        "./store.",
+    )
     pruning: Pruning | None = Field(None, description="Selection of members by score and cost.")
     distillation: Distillation | None = Field(
         None, description="Knowledge distillation of an ensemble into one network."

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from committee.exporters.base import Card, open_exported
+from committee.images.dataset import open_dataset
+from committee.models.member import Member
 from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.package import package
 from committee.pipeline.stages.train import Train
+from committee.recipe.dataset import Dataset as Settings
 from committee.recipe.load import load_recipe
 from committee.store.copies import copy_of
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest
+from committee.store.remote.bucket import open_bucket
 
 KILLED = """
 import os, signal, sys
@@ -128,13 +134,81 @@ def test_debug_and_report_use_a_fresh_copy(uploaded, cli, tmp_path):
     assert said.code == 0, said.err
 
 
-def test_images_on_object_storage_are_refused_with_what_to_do(cli):
-    said = cli(
-        "train", "--set", "dataset.path=s3://bucket/images", "--set", "backbones.include=[timm:test_vit]"
+def upload(folder, address):
+    bucket = open_bucket(address)
+    for path in folder.rglob("*.*"):
+        bucket.upload(path.relative_to(folder).as_posix(), path)
+
+
+@pytest.fixture
+def sorted_images(tmp_path):
+    """A folder of images by class, with a table of the same images."""
+    rows = ["path,label"]
+    for number in range(24):
+        label = ("dark", "light")[number % 2]
+        path = tmp_path / "images" / label / f"{number} ü.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 100, (9, 8), np.uint8) + 150 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        rows.append(f"../images/{label}/{path.name},{label}")
+    (tmp_path / "images" / "sets").mkdir()
+    (tmp_path / "images" / "sets" / "labels.csv").write_text(
+        "\n".join(rows).replace("../images", ".."), "utf-8"
     )
-    assert said.code == 2
-    assert said.err.splitlines()[-1].startswith(
-        "committee: dataset.path: expected a folder or file of this machine, got the address "
-        "'s3://bucket/images'. Copy the images to this machine first, for example with: aws s3 sync "
-        "ADDRESS FOLDER"
+    return tmp_path / "images"
+
+
+def test_images_on_object_storage_are_those_of_a_folder(s3, sorted_images, tmp_path, cli):
+    upload(sorted_images, f"{s3}/all")
+    (sorted_images / "sets" / "labels.csv").rename(tmp_path / "labels.csv")
+    (sorted_images / "sets").rmdir()
+    upload(sorted_images, f"{s3}/photos")
+    (sorted_images / "sets").mkdir()
+    (tmp_path / "labels.csv").rename(sorted_images / "sets" / "labels.csv")
+
+    def opened(path, name, **options):
+        settings = Settings(path=str(path), img_size=8, num_workers=0, **options)
+        return open_dataset(settings, Store(tmp_path / name), img_sizes=[8], folds=2, seed=0)
+
+    table = opened(sorted_images / "sets" / "labels.csv", "a")
+    there = opened(f"{s3}/all/sets/labels.csv", "b")
+    assert there.fingerprint == table.fingerprint and there.name == "labels"
+    assert list(there.sample_ids) == list(table.sample_ids)
+    shutil.rmtree(sorted_images / "sets")
+    folder, there = opened(sorted_images, "c"), opened(f"{s3}/photos", "d")
+    assert there.fingerprint == folder.fingerprint
+    assert np.array_equal(there.images(there.rows("train")), folder.images(folder.rows("train")))
+    assert opened(sorted_images, "d").fingerprint == there.fingerprint  # a machine with a copy continues
+    source = json.loads((tmp_path / "d/dataset/samples.json").read_text("utf-8"))["source"]
+    assert source["path"] == f"{s3}/photos"
+    for path, message in {
+        f"{s3}/none": f"committee: {s3}/none: the file or folder does not exist. Correct the address.",
+        f"{s3}/photos/dark": f"committee: {s3}/photos/dark: expected a folder of images for each class, got",
+        "s3://absent/x": "committee: s3://absent/x: expected a bucket that exists, got none of this name.",
+    }.items():
+        words = ("--set", f"dataset.path={path}", "--set", "backbones.include=[timm:test_vit]")
+        said = cli("train", "--store", tmp_path / "e", *words)
+        assert said.code != 0 and said.err.splitlines()[-1].startswith(message), said.err
+
+
+def test_an_exported_file_on_object_storage_predicts(s3, sorted_images, tmp_path, cli):
+    member = Member.build("timm:test_resnet", classes=("dark", "light"), size=16, seed=0, name="one").eval()
+    card = Card("one", ("dark", "light"), {"kind": "member", "inference": "refit"})
+    images = np.zeros((2, 3, 20, 16), np.uint8)
+    package(member, card, tmp_path / "one", ["checkpoint"], [images], fingerprint="abc")
+    upload(tmp_path / "one", s3)
+    answers = [
+        cli("predict", place, sorted_images / "dark", "--store", tmp_path / "store")
+        for place in (tmp_path / "one/checkpoint", f"{s3}/checkpoint")
+    ]
+    assert answers[0].code == 0, answers[0].err
+    assert answers[1].code == 0, answers[1].err
+    assert answers[0].out == answers[1].out
+    assert np.array_equal(
+        open_exported(f"{s3}/checkpoint")(images), open_exported(tmp_path / "one/checkpoint")(images)
+    )
+    said = cli("predict", f"{s3}/none.onnx", sorted_images / "dark", "--store", tmp_path / "store")
+    assert (said.code, said.err) == (
+        2,
+        f"committee: {s3}/none.onnx: the file or folder does not exist. Correct the address.\n",
     )

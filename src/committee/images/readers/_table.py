@@ -21,6 +21,7 @@ from committee.images.masks import Masks
 from committee.images.numbers import numbers
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
 from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBERS, TargetType
+from committee.store.remote.downloads import bring_named
 
 Row = Mapping[str, Any]
 MASK = "mask"
@@ -192,6 +193,7 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
     if all(isinstance(cell, bytes) for cell in cells):
         return [str(row) for row in range(len(cells))], list(cells)
     files = Files(root, [_posix(str(cell)) for cell in cells])
+    bring_named(root, files.names)
     absent = [name for name in files.names if not os.path.isfile(os.path.join(root, name))]  # noqa: PTH113, PTH118
     if absent:
         todo = _most_similar(root / absent[0]) or "Correct the paths, which are relative to the table."
