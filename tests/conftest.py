@@ -37,6 +37,10 @@ from committee.store.lock import HeldError, hold
 if TYPE_CHECKING:
     from committee.store.layout import Store
 
+# Where a shell sets it, pytest rewrites all tests in each process of each run (12 seconds), and each command
+# that a test starts compiles the package (0.3 seconds).
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # which would track the runs of tests
 # Ray reads these when it is imported: the clusters of tests ask for a token, and refuse others at once.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16), RAY_NUM_REDIS_GET_RETRIES="3")

@@ -211,8 +211,6 @@ def _is_being_replaced(folder: Path) -> bool:
 
 def _parse(path: Path) -> Manifest:
     redo = "Remove its folder and run the command that made it again."
-    if not path.exists():
-        raise missing(StoreError, path, redo)
     record = read_json(path, "an intact manifest", redo)
     _check_protocol(path, record)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ def read_json(path: Path, expected: str, todo: str = "") -> dict[str, Any]:
         The file does not exist, cannot be read, or does not contain a JSON object.
     """
     try:
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):
             raise StoreError(str(path), expected=expected, got="something other than a file", todo=todo)
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from committee.executors.base import Executor
 from committee.pipeline.shared.outcome import Outcome
@@ -22,11 +20,10 @@ def fit_plans(plans: Sequence[Plan], store: Store, executor: Executor, outcome: 
     """
     if not plans:
         return
-    with _frozen_memory():
-        for plan, error in crossfit(plans, store, executor):
-            for name in (plan.name, *plan.others) if error is None else (plan.name,):
-                outcome.record(name, error)
-            record_failure(store, plan.name, outcome)
+    for plan, error in crossfit(plans, store, executor):
+        for name in (plan.name, *plan.others) if error is None else (plan.name,):
+            outcome.record(name, error)
+        record_failure(store, plan.name, outcome)
 
 
 def record_failure(store: Store, member: str, outcome: Outcome) -> None:
@@ -37,13 +34,3 @@ def record_failure(store: Store, member: str, outcome: Outcome) -> None:
         write_json(path, {"name": member, "reason": outcome.missing[member], **late})
     else:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _frozen_memory() -> Iterator[None]:
-    """Exclude existing objects from garbage collection, which runs after each fit and would traverse them."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 from collections.abc import Mapping
@@ -208,6 +209,7 @@ def _rounded(score: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(f"{score[key]:.6g}") for key in ("value", "low", "high")}
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     """Return the versions of this package, of Python and of the packages on which results depend."""
     found = {"committee": __version__, "python": platform.python_version()}
