@@ -30,6 +30,8 @@ _UNKNOWN_USER = re.compile(
 )
 _FORBIDDEN = re.compile(r"403 Forbidden|AccessDenied|AllAccessDisabled")
 _UNSUPPORTED = re.compile(r"501 Not Implemented|<Code>NotImplemented")
+_TRIES = re.compile(r" in [\d.]+\w*s(, after .*?retry_timeout: \d+s)?\s+(?=- )")
+"""What the client tells of its attempts."""
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")
 
 
@@ -121,5 +123,5 @@ def reason_of(error: Exception) -> str:
     code, message = (re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("Code", "Message"))
     if code:
         return printable(f"{code[1]}: {message[1].rstrip('.')}" if message else code[1])
-    line = text.partition("\n")[0].strip()
+    line = _TRIES.sub(" ", text.partition("\n")[0].strip())
     return printable(re.sub(r"^Generic \w+ error: ", "", line)[:300]) or type(error).__name__
