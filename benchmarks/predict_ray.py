@@ -1,40 +1,65 @@
-"""Prediction of many small images by this process and by Ray: time, memory, and what a kill costs.
+"""Prediction of many small images by one process, on Ray, and by a pipeline of Ray Data alone.
 
-The program starts a Ray cluster of one machine (127.0.0.9, two processors), and predicts PNG images of 32 x
-32 pixels with an ONNX file of a small convolutional network, on one thread for each copy of it. Both sides
-write Parquet files with the command line. The time of Ray includes the start of its workers, but not that
-of the cluster. The memory is the largest of the process that is started, above that two seconds after its
-start. Then one worker, and later the process itself, are ended by SIGKILL in the middle; the run is
-continued, and compared with that of this process row by row.
+The program starts a Ray cluster of two nodes of one processor each (127.0.0.2 and 127.0.0.3), and predicts
+PNG images of 32 x 32 pixels with an ONNX file of a small convolutional network, on one thread for each copy
+of it. All three write Parquet files. The pipeline of Ray Data alone is what its documentation shows:
+`read_images`, `map_batches` with actors, and `write_parquet`. It cannot be continued, and ends at the first
+image that cannot be read. The times include the start of all processes but those of the cluster. The memory
+is the largest of the process that is started, above that two seconds after its start. `predict_faults.py`
+has what faults cost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
+import secrets
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from harness import Row, main
+from harness import Row, main, spread
 from PIL import Image
+from ray_faults import node
 
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.models.member import Member
 
 QUESTION = "predict on Ray"
-HOST, PORT = "127.0.0.9", 6431
-ADDRESS = f"{HOST}:{PORT}"
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 3, "OMP_NUM_THREADS": "1"}
+RAY_DATA = """
+import sys
+import ray
+
+address, model, images, out = sys.argv[1:]
+ray.init(address=address, log_to_driver=False)
+import ray.data
+
+ray.data.DataContext.get_current().enable_progress_bars = False
+
+class Model:
+    def __init__(self, path):
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(path, options)
+
+    def __call__(self, batch):
+        pixels = batch["image"].transpose(0, 3, 1, 2)
+        (found,) = self.session.run(None, {self.session.get_inputs()[0].name: pixels})[:1]
+        return {"id": batch["path"], **{f"class {each}": found[:, each] for each in range(found.shape[1])}}
+
+found = ray.data.read_images(images, include_paths=True, mode="RGB")
+pool = ray.data.ActorPoolStrategy(min_size=1, max_size=2)
+found.map_batches(
+    Model, fn_constructor_args=(model,), batch_size=32, compute=pool, num_cpus=1
+).write_parquet(out)
+"""
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -62,35 +87,25 @@ def write_model(folder: Path) -> Path:
     return Onnx().export(member, example, folder, Card.of(member, "small"))
 
 
-@contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[None]:
-    """Run a Ray cluster of two processors."""
-    program = "from ray.scripts.scripts import main; main()"
-    words = (
-        f"start --head --port={PORT} --node-ip-address={HOST} --num-cpus=2 --block --include-dashboard=false"
-    )
-    more = f"--temp-dir={folder} --object-store-memory={200 * 2**20} --disable-usage-stats"
-    command = [sys.executable, "-c", program, *words.split(), *more.split()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        assert process.stdout is not None
-        try:
-            while "To terminate the Ray runtime" not in process.stdout.readline():
-                assert process.poll() is None
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
+def predict(model: Path, images: Path, out: Path, *words: str) -> list[str]:
+    """Return the words of `committee predict`."""
+    return [
+        sys.executable,
+        "-m",
+        "committee",
+        "predict",
+        str(model),
+        str(images),
+        "--parquet",
+        str(out),
+        *words,
+    ]
 
 
-def start(model: Path, images: Path, out: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Start `committee predict`."""
-    command = [sys.executable, "-m", "committee", "predict", str(model), str(images), "--parquet", str(out)]
-    return subprocess.Popen([*command, *words], env=os.environ | TOKEN, stdout=subprocess.DEVNULL)
-
-
-def timed(*arguments: Any) -> tuple[float, float]:
-    """Return the seconds of a run, and its memory in MB: the largest, above that after its imports."""
+def timed(command: list[str]) -> tuple[float, float]:
+    """Return the seconds of a command, and its memory in MB: the largest, above that after its imports."""
     begin, least, most = time.perf_counter(), 0, 0
-    process = start(*arguments)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         with contextlib.suppress(OSError, ValueError, StopIteration):
             lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -108,71 +123,45 @@ def rows_of(folder: Path) -> Any:
     return dataset.dataset(str(folder), format="parquet").to_table()
 
 
-def workers() -> list[int]:
-    """Return the processes of Ray that have a model."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and b"MapWorker" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
-def until(folder: Path, parts: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a folder has some parts."""
-    while len(list(folder.glob("part-*.parquet"))) < parts:
-        assert process.poll() is None
-        time.sleep(0.05)
-
-
-def faults(model: Path, images: Path, out: Path, words: list[str], parts: int) -> tuple[int, int]:
-    """Kill a worker, and later the process itself, and continue; return the parts before and after."""
-    first = start(model, images, out, *words)
-    until(out, 1, first)
-    os.kill(workers()[0], signal.SIGKILL)
-    until(out, max(2, parts // 2), first)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*.parquet")}
-    assert start(model, images, out, *words).wait() == 0
-    kept = [name for name, made in before.items() if (out / name).stat().st_mtime_ns == made]
-    assert len(kept) == len(before)
-    return len(before), len(list(out.glob("part-*.parquet")))
-
-
 def measure(quick: bool) -> list[Row]:
     """Return the rows of this file."""
-    count, part = (2000, 250) if quick else (20000, 1000)
-    os.environ.update(TOKEN)
-    with tempfile.TemporaryDirectory() as base, cluster(Path(tempfile.mkdtemp(prefix="ray"))):
-        folder = Path(base)
+    count, rounds = (2000, 1) if quick else (10000, 3)
+    os.environ.update(
+        RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16), OMP_NUM_THREADS="1", RAY_TQDM="0"
+    )
+    found: dict[str, list[tuple[float, float]]] = {"local": [], "ray": [], "ray_data": []}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        address, _ = stack.enter_context(node("127.0.0.2", "--head", "--port=0"))
+        stack.enter_context(node("127.0.0.3", f"--address={address}"))
         model, images = write_model(folder), folder / "images"
         write_images(images, count)
-        size = ("--rows-per-part", str(part))
-        on_ray = [*size, "--executor", "ray", "--address", ADDRESS]
-        local, local_mb = timed(model, images, folder / "local", *size)
-        ray, ray_mb = timed(model, images, folder / "ray", *on_ray)
-        there, here = rows_of(folder / "ray"), rows_of(folder / "local")
-        names = [name for name in here.column_names if str(here.schema.field(name).type) == "float"]
-        worst = max(abs(there[name].to_numpy() - here[name].to_numpy()).max() for name in names)
-        assert worst < 1e-6 and there["id"].equals(here["id"])
-        before, after = faults(model, images, folder / "killed", on_ray, count // part)
-        assert rows_of(folder / "killed")["id"].equals(here["id"])
-        shutil.rmtree(folder / "killed")
-    work = f"{count} images of 32 x 32 pixels to Parquet, an ONNX file"
-    rates = f"{count / local:.0f} images a second in one process, {count / ray:.0f} on Ray"
+        for turn in range(rounds):
+            outs = {name: folder / f"{name}{turn}" for name in found}
+            on_ray = ("--executor", "ray", "--address", address)
+            alone = [sys.executable, "-c", RAY_DATA, address, str(model), str(images), str(outs["ray_data"])]
+            found["local"].append(timed(predict(model, images, outs["local"])))
+            found["ray"].append(timed(predict(model, images, outs["ray"], *on_ray)))
+            found["ray_data"].append(timed(alone))
+            assert rows_of(outs["ray"]).equals(rows_of(outs["local"]))
+            assert len(rows_of(outs["ray_data"])) == count
+    work = f"{count} images of 32 x 32 pixels to Parquet, an ONNX file, one thread for each copy"
+    times = {name: [seconds for seconds, _ in each] for name, each in found.items()}
+    rates = {name: f"{count / spread(each)[0]:.0f}" for name, each in times.items()}
+    ray, own = times["ray"], spread(times["ray"])[0]
     return [
-        Row(QUESTION, f"{work}, one thread", "Ray, two actors", local, *[ray / local] * 3, note=rates),
-        Row(QUESTION, f"{work}: memory of one process", "", local_mb, unit="MB"),
-        Row(QUESTION, f"{work}: memory of the driver of Ray", "", ray_mb, unit="MB"),
         Row(
             QUESTION,
-            "a worker and the driver killed, then continued: rows lost, repeated or different",
-            "",
-            0,
-            unit="rows",
-            note=f"{before} of {after} parts were there, and were kept; largest difference {worst:.1g}",
-        ),
+            f"{work}: Ray, two nodes, rows as of one process",
+            peer,
+            own,
+            *spread([theirs / each for theirs, each in zip(times[name], ray, strict=True)]),
+            note=f"{rates[name]} images a second, {rates['ray']} on Ray",
+        )
+        for peer, name in (("one process", "local"), ("Ray Data alone", "ray_data"))
+    ] + [
+        Row(QUESTION, f"{work}: memory of {who}", "", spread([each for _, each in found[name]])[0], unit="MB")
+        for who, name in (("one process", "local"), ("the driver of Ray", "ray"))
     ]
 
 

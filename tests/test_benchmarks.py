@@ -20,6 +20,7 @@ LONG = (
     "evaluate_memory",
     "gpu",
     "main_job",
+    "predict_faults",
     "predict_ray",
     "ray_faults",
     "ray_overhead",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from committee.errors import CommitteeError, DataError, DeviceError, TimeLimitError, UsageError
+from committee.errors import CommitteeError, DataError, DeviceError, StorageError, TimeLimitError, UsageError
 from committee.images.remote import RemoteFile
+from committee.inference import on_ray
 from committee.inference.into_parts import InProcess
-from committee.inference.on_ray import OnRay, _own
-from committee.inference.packed_images import Reading, addresses, entries
+from committee.inference.on_ray import OnRay, _check_unread, _own
+from committee.inference.packed_images import UNREAD, Reading, addresses, entries
 from committee.inference.part_tables import PartTables
 from committee.inference.photos import find_photos
 from committee.inference.predict import _decoded
-from committee.inference.ray_nodes import require_equal, versions
+from committee.inference.ray_nodes import Needs, unseen, versions
 from committee.inference.rules import rule_of
 
 pytest.importorskip("pyarrow")
@@ -62,11 +64,14 @@ def folder(tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning", "ignore::ResourceWarning")  # of Ray
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-def test_the_answers_of_this_process_though_a_worker_is_killed(folder, tmp_path, ray_cluster, object_storage):
+def test_the_answers_of_this_process_though_a_worker_is_killed(
+    folder, tmp_path, ray_cluster, object_storage, monkeypatch
+):
     for name in ("007", "100"):
         (path,) = folder.glob(f"{name}*")
         object_storage.put_object(Bucket="photos", Key=f"ray/{path.name}", Body=path.read_bytes())
-    photos = find_photos([folder, "s3://photos/ray"])
+    monkeypatch.chdir(tmp_path)  # workers have another working folder
+    photos = find_photos(["photos", "s3://photos/ray"])
     photos.append(RemoteFile("s3://photos/ray/absent.png"))
     model = shipped().open("cpu")
     tables = PartTables(model, rule_of(model, coverage=None))
@@ -96,23 +101,43 @@ def test_packed_images_are_those_of_this_process(folder, canvases):
             assert all(np.array_equal(*pair) for pair in zip(parts, packed, strict=True))
 
 
-def test_a_path_that_a_machine_does_not_see_ends_the_run(tmp_path):
-    with pytest.raises(
-        DataError, match=r"expected a path that all machines of the cluster see, got one that"
-    ):
-        Reading(1, ())(addresses([tmp_path / "elsewhere" / "a.png"]))
-    gone = Reading(1, ())(addresses([tmp_path / "gone.png"]))
+def test_an_image_that_a_machine_does_not_read(folder, tmp_path, monkeypatch):
+    gone = Reading(1, ())(addresses([tmp_path / "gone.png", folder / "broken.jpg"]))
     assert gone["reason"].to_pylist() == [
-        f"{tmp_path / 'gone.png'}: the file does not exist. Replace it or leave it out."
+        f"{(tmp_path / 'gone.png').as_posix()}: the file does not exist. Replace it or leave it out.",
+        None,
     ]
+    assert gone[UNREAD].to_pylist() == [True, False]
+    needs = Needs.here([folder / "broken.jpg", tmp_path / "gone.png"])
+    assert needs.photos == (folder / "broken.jpg",)  # whatever it contains
+    needs.check()
+    monkeypatch.setattr(on_ray, "check_nodes", lambda ray, needs: needs.check())
+    _check_unread(None, [tmp_path / "gone.png"], [True])  # a row with the reason, as without Ray
+    with pytest.raises(DataError, match=r"broken.jpg: expected an image that all .* same command again"):
+        _check_unread(None, [folder / "broken.jpg"], [True])
+    (folder / "broken.jpg").unlink()
+    with pytest.raises(
+        DataError, match=r"^machine .* of the cluster: expected access to .*broken.jpg, as on"
+    ):
+        needs.check()
+
+
+def test_a_machine_without_credentials_is_named():
+    error = StorageError("s3://a/b", expected="credentials", got="none in the environment")
+    assert re.search(
+        r"cluster: expected access to s3://a/b, as .*, got none \(credentials: none in the environment\)",
+        str(unseen(RemoteFile("s3://a/b"), error)),
+    )
 
 
 def test_machines_with_other_packages_are_named():
-    here = versions()
+    here = dict(versions())
     assert "committee" in here
-    require_equal("node1", here, {"committee": here["committee"]})
-    with pytest.raises(DataError, match=r"machine node1 of the cluster: expected numpy .*, as here, got 0.1"):
-        require_equal("node1", here, here | {"numpy": "0.1"})
+    Needs((("committee", here["committee"]), ("absent", "1")), ()).check()
+    with pytest.raises(
+        DataError, match=r"machine .* of the cluster: expected numpy 0.1, as on the machine that"
+    ):
+        Needs((("numpy", "0.1"),), ()).check()
     found = str(_own(RuntimeError("ModuleNotFoundError: No module named 'committee'\n at x")))
     assert found.startswith("a machine of the cluster: expected the package 'committee', got none installed.")
 
@@ -123,7 +148,15 @@ def test_errors_of_ray_are_those_of_its_tasks_or_the_first_that_it_names():
     )
     found = _own(RuntimeError(f"{text}\nThe above exception\nray.exceptions.UserCodeException: failed\n"))
     assert isinstance(found, TimeLimitError) and str(found) == "vote: expected an answer. Raise it."
+    causes = (
+        "committee.images.decode.ImageError: a.png: absent.\n\nThe above exception was the direct cause\n\n"
+    )
+    found = _own(RuntimeError(f"{causes}{text}"))
+    assert str(found) == "vote: expected an answer. Raise it."
     found = _own(RuntimeError("ray::MapWorker()\nRuntimeError: kernel died\nray.exceptions.RayError: x"))
     assert str(found) == "prediction on Ray: got RuntimeError: kernel died."
     assert str(_own(RuntimeError("no\nanswer"))) == "prediction on Ray: got no."
     assert isinstance(_own(RuntimeError()), CommitteeError)
+    of_a_task = DataError("a traceback")
+    of_a_task.cause = DataError("a sentence")  # as in RayTaskError, which is also an error of this class
+    assert _own(of_a_task) is of_a_task.cause

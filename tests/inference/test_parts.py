@@ -299,6 +299,9 @@ def test_options_that_need_others(cli, tmp_path):
         ("--cpus", 2, "--parquet", "x"): "--cpus: expected --executor ray as well",
         ("--parquet", "x", "--executor", "ray", "--stream"): "--stream: expected a model that each machine",
         ("--parquet", "x", "--executor", "ray", "--cpus", 0): "--cpus: expected a number of at least 1",
+        ("--parquet", "x", "--executor", "ray", "--engine", "onnxruntime", "--set", "device=cuda"): (
+            "--engine onnxruntime: expected --set device=cpu with --executor ray"
+        ),
     }.items():
         said = cli("predict", "model.onnx", tmp_path, *words)
         assert said.code == 2 and message in said.err

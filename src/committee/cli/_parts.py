@@ -80,6 +80,8 @@ def check_parts(arguments: Namespace) -> None:
             got="--executor ray",
             todo="Leave one of the options out.",
         )
+    if on_ray:
+        _ray_device(arguments)
 
 
 def recipe_here(arguments: Namespace) -> Recipe:
@@ -142,6 +144,23 @@ def _executor(model: Predictor, arguments: Namespace, settings: dict[str, Any]) 
     from committee.inference.on_ray import OnRay
     from committee.inference.shipping import ship
 
-    recipe = recipe_of(arguments)
+    recipe, device = recipe_of(arguments), _ray_device(arguments)
     shipped = ship(arguments.name, store_of(arguments), recipe, model)
-    return OnRay(shipped, settings, arguments.address, recipe.device, arguments.cpus or 1)
+    return OnRay(shipped, settings, arguments.address, device, arguments.cpus or 1)
+
+
+def _ray_device(arguments: Namespace) -> str:
+    """Return the device of workers; a named engine was prepared on the processor of this machine."""
+    from committee.inference.wanted import Wanted
+
+    device = recipe_of(arguments).device
+    if not Wanted(arguments.engine).is_named:
+        return device
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"--engine {arguments.engine}",
+            expected="--set device=cpu with --executor ray",
+            got=f"device {device}",
+            todo="Leave one of the options out.",
+        )
+    return "cpu"

@@ -7,16 +7,18 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, islice
 from typing import Any
 
 from committee import errors
-from committee.errors import CommitteeError, DeviceError, UsageError, printable
+from committee.errors import CommitteeError, DataError, DeviceError, UsageError, printable
 from committee.executors.shared.ray_cluster import connect
-from committee.inference.packed_images import Reading, addresses, entries
+from committee.images.remote import RemoteFile
+from committee.inference.packed_images import UNREAD, Reading, addresses, entries
 from committee.inference.part_tables import PartTables
 from committee.inference.photos import Photo
 from committee.inference.predict import canvases_of, predict_entries
-from committee.inference.ray_nodes import check_nodes
+from committee.inference.ray_nodes import Needs, check_nodes, check_once, is_readable
 from committee.inference.rules import Rule, as_needed
 from committee.inference.shipping import Shipped
 from committee.inference.time_limit import SECONDS, TimeLimit
@@ -75,11 +77,13 @@ class OnRay:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray = connect(self.address)
         try:
-            gpus = self._check(ray)
-            check_nodes(ray, photos[0])
-            yield from self._pipeline(ray, tables, photos, gpus).iter_batches(
-                batch_size=None, batch_format="pyarrow", prefetch_batches=0
-            )
+            gpus, needs = self._check(ray), Needs.here(_samples(photos))
+            check_nodes(ray, needs)
+            found = self._pipeline(ray, tables, photos, gpus, needs)
+            there = iter(photos)
+            for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                _check_unread(ray, list(islice(there, len(table))), table[UNREAD].to_pylist())
+                yield table.drop_columns([UNREAD])
         except Exception as error:
             raise _own(error) from error
 
@@ -98,7 +102,9 @@ class OnRay:
             )
         return bool(gpus) and self.device != "cpu"
 
-    def _pipeline(self, ray: Any, tables: PartTables, photos: Sequence[Photo], gpus: bool) -> Any:
+    def _pipeline(
+        self, ray: Any, tables: PartTables, photos: Sequence[Photo], gpus: bool, needs: Needs
+    ) -> Any:
         import ray.data as rd
 
         context = rd.DataContext.get_current()
@@ -107,35 +113,65 @@ class OnRay:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it raises as well
         blocks = [addresses(photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
         resources = ray.cluster_resources()
-        most = resources["GPU"] if gpus else resources["CPU"] / self.cpus
-        reading = Reading(tables.model.channels, canvases_of(tables.model))
+        now = resources["GPU"] if gpus else resources["CPU"] // self.cpus
+        reading = Reading(tables.model.channels, canvases_of(tables.model), needs)
         device = "cuda" if gpus else "cpu"
-        arguments = (ray.put(self.shipped), tables.rule, tables.name, dict(self.settings), device)
-        found = rd.from_arrow(blocks).map_batches(reading, batch_size=None, batch_format="pyarrow")
+        arguments = (ray.put(self.shipped), tables.rule, tables.name, dict(self.settings), device, needs)
+        # Without GPUs, both need the same, so that Ray runs both in the same processes.
+        found = rd.from_arrow(blocks).map_batches(
+            reading, batch_size=None, batch_format="pyarrow", num_cpus=1 if gpus else self.cpus
+        )
         return found.map_batches(
             _Actor,
             fn_constructor_args=arguments,
             batch_size=self.settings.get("batch_size", 32),
             batch_format="pyarrow",
-            compute=rd.ActorPoolStrategy(min_size=1, max_size=max(1, min(int(most), len(blocks)))),
+            compute=rd.ActorPoolStrategy(
+                min_size=1, initial_size=max(1, min(int(now), len(blocks))), max_size=len(blocks)
+            ),
             num_cpus=self.cpus,
             num_gpus=1 if gpus else 0,
         )
 
 
+def _samples(photos: Sequence[Photo]) -> list[Photo]:
+    """Return an image of this machine and one of each storage, if there are some."""
+    found: dict[str, Photo] = {}
+    for photo in photos:
+        found.setdefault("/".join(photo.url.split("/")[:3]) if isinstance(photo, RemoteFile) else "", photo)
+    return list(found.values())
+
+
+def _check_unread(ray: Any, photos: Sequence[Photo], unread: Sequence[bool]) -> None:
+    """Raise an error if an image whose file a machine could not read can be read here."""
+    for photo in compress(photos, unread):
+        if is_readable(photo):
+            check_nodes(ray, Needs.here([photo]))
+            raise DataError(
+                printable(photo.as_posix()),
+                expected="an image that all machines of the cluster read",
+                got="one that a machine could not read for a while",
+                todo="Run the same command again: it continues.",
+            )
+
+
 class _Actor:
     """A model that predicts tables of packed images, in a process of its own."""
 
-    def __init__(self, shipped: Any, rule: Rule, name: str, settings: dict[str, Any], device: str) -> None:
+    def __init__(
+        self, shipped: Any, rule: Rule, name: str, settings: dict[str, Any], device: str, needs: Needs
+    ) -> None:
         import ray
 
+        check_once(needs)
         model = as_needed(ray.get(shipped).open(device), rule)
         self._limited = TimeLimit(model, settings.pop("time_limit", SECONDS))
         self._tables, self._settings = PartTables(model, rule, name), settings
 
     def __call__(self, table: Any) -> Any:
         images = entries(table, self._limited.model.channels)
-        return self._tables.of(predict_entries(self._limited, images, **self._settings))
+        found = self._tables.of(predict_entries(self._limited, images, **self._settings))
+        return found.append_column(UNREAD, table[UNREAD])
 
 
 def _own(error: BaseException) -> BaseException:
@@ -143,10 +179,11 @@ def _own(error: BaseException) -> BaseException:
 
     Ray Data passes on the text of what a task raised, in a traceback, and not the exception.
     """
+    error = getattr(error, "cause", None) or error  # of a task that is no part of a pipeline
     if isinstance(error, CommitteeError):
         return error
     raised = [(name, text) for name, text in _RAISED.findall(str(error)) if not name.startswith("ray.")]
-    for name, text in raised:
+    for name, text in reversed(raised):  # those before are its causes
         if name.startswith("committee."):
             kind = getattr(errors, name.rpartition(".")[2], CommitteeError)
             return kind(text)

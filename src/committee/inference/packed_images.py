@@ -7,20 +7,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from committee.errors import DataError, printable
-from committee.images.decode import decode, image_error
+from committee.errors import DataError, StorageError
+from committee.images.decode import decode, image_error, reason_of
 from committee.images.remote import RemoteFile
 from committee.images.threads import in_order
-from committee.inference.photos import Photo, bytes_of, photo_id
+from committee.inference.photos import Photo, photo_id
 from committee.inference.predict import Entry, parts_of
+from committee.inference.ray_nodes import Needs, check_once, unseen
 from committee.models.predictor import Canvas, Images
 
 THREADS = 8
 """Threads that read files of one task: a storage answers after some milliseconds, whatever the number."""
+UNREAD = "committee: unread"
+"""Whether a machine could not read the file of an image, whatever it contains."""
 
 
 def addresses(photos: Sequence[Photo]) -> Any:
@@ -30,6 +33,7 @@ def addresses(photos: Sequence[Photo]) -> Any:
     places = [_address(photo) for photo in photos]
     return pa.table(
         {
+            "id": pa.array(map(photo_id, photos), pa.string()),
             "place": pa.array([place for place, _ in places], pa.large_binary()),
             "remote": pa.array([remote for _, remote in places], pa.bool_()),
         }
@@ -37,9 +41,18 @@ def addresses(photos: Sequence[Photo]) -> Any:
 
 
 def _address(photo: Photo) -> tuple[bytes, bool]:
+    """Return where an image is, whatever the working folder of a process is."""
     if isinstance(photo, RemoteFile):
         return photo.url.encode(), True
-    return os.fsencode(photo), False
+    return os.fsencode(photo.absolute()), False
+
+
+class _Read(NamedTuple):
+    """The canvases of an image, or its file as an array; or why there are none."""
+
+    parts: Sequence[Images] = ()
+    reason: str | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,15 +65,19 @@ class Reading:
     canvases : sequence of Canvas
         The squares that the model needs of an image. If there are none, the files are packed as they are, and
         decoded where the model is: pixels of whole images are many times larger.
+    needs : Needs, optional
+        What a machine needs to read them.
 
     Notes
     -----
-    Columns are `id`, `reason` (why the image cannot be read), `parts` (bytes of squares, or of the file), and
-    `shapes` (their shapes `[c, size, size]`, one after the other; nothing of a file).
+    Columns are `id`, `reason` (why the image cannot be read), `unread` (whether that is so since its file
+    cannot be read), `parts` (bytes of squares, or of the file), and `shapes` (their shapes `[c, size, size]`,
+    one after the other; nothing of a file).
     """
 
     channels: int
     canvases: Sequence[Canvas]
+    needs: Needs | None = None
 
     def __call__(self, table: Any) -> Any:
         """Read the images of a table.
@@ -68,59 +85,50 @@ class Reading:
         Raises
         ------
         DataError
-            This machine has not even the folder of an image.
+            This machine lacks what it needs.
         StorageError
             A storage cannot be reached.
         """
         import pyarrow as pa
 
-        columns = (table["place"].to_pylist(), table["remote"].to_pylist())
-        photos = [_photo(place, remote) for place, remote in zip(*columns, strict=True)]
+        if self.needs is not None:
+            check_once(self.needs)
+        columns = [table[name].to_pylist() for name in ("id", "place", "remote")]
+        rows = zip(*columns, strict=True)
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(in_order(pool, self._read, photos, 2 * THREADS))
-        parts = [None if isinstance(each, str) else [part.tobytes() for part in each] for each in found]
-        shapes = [[] if isinstance(each, str) else self._shapes(each) for each in found]
+            found = list(in_order(pool, lambda row: self._read(*row), rows, 2 * THREADS))
+        parts = [None if each.reason else [part.tobytes() for part in each.parts] for each in found]
+        shapes = [self._shapes(each.parts) for each in found]
         return pa.table(
             {
-                "id": pa.array(map(photo_id, photos), pa.string()),
-                "reason": pa.array([each if isinstance(each, str) else None for each in found], pa.string()),
+                "id": table["id"],
+                "reason": pa.array([each.reason for each in found], pa.string()),
+                UNREAD: pa.array([each.unread for each in found], pa.bool_()),
                 "parts": pa.array(parts, pa.large_list(pa.large_binary())),
                 "shapes": pa.array(shapes, pa.list_(pa.int32())),
             }
         )
 
-    def _read(self, photo: Photo) -> list[Images] | str:
-        """Return the canvases of an image, its file as an array, or the text of its error."""
-        if isinstance(photo, Path) and not photo.exists() and not photo.parent.exists():
-            raise unseen(photo)
+    def _read(self, name: str, place: bytes, remote: bool) -> _Read:
+        photo = RemoteFile(place.decode()) if remote else Path(os.fsdecode(place))
         try:
-            content = bytes_of(photo)
+            content = photo.read_bytes()
+        except StorageError as error:
+            raise unseen(photo, error) from error
+        except OSError as error:
+            return _Read(reason=str(image_error(name, reason_of(error))), unread=True)
+        try:
             if not self.canvases:
-                return [np.frombuffer(content, np.uint8)]
-            return parts_of(decode(content, self.channels, name=str(photo.as_posix())), self.canvases)
+                return _Read([np.frombuffer(content, np.uint8)])
+            image = decode(content, self.channels, name=name)
+            return _Read(parts_of(image, self.canvases))
         except DataError as error:
-            return str(error)
+            return _Read(reason=str(error))
         except MemoryError:
-            return str(image_error(str(photo.as_posix()), "one that does not fit in memory"))
+            return _Read(reason=str(image_error(name, "one that does not fit in memory")))
 
     def _shapes(self, parts: Sequence[Images]) -> list[int]:
         return [side for part in parts for side in part.shape] if self.canvases else []
-
-
-def _photo(place: bytes, remote: bool) -> Photo:
-    return RemoteFile(place.decode()) if remote else Path(os.fsdecode(place))
-
-
-def unseen(photo: Path) -> DataError:
-    """Return the error for an image of the driver that this machine does not see."""
-    import socket
-
-    return DataError(
-        printable(str(photo)),
-        expected="a path that all machines of the cluster see",
-        got=f"one that {socket.gethostname()} does not see",
-        todo="Put the images on a disk that they share, or on an object storage (s3://...).",
-    )
 
 
 def entries(table: Any, channels: int) -> Iterator[Entry]:

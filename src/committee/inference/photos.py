@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from committee.base.text import count
-from committee.errors import DataError, UsageError, missing, printable, unreadable
+from committee.errors import DataError, StorageError, UsageError, missing, printable, unreadable
 from committee.images.decode import decode, find_images, image_error, reason_of, warn_of_others
 from committee.images.remote import RemoteFile, find_remote, is_url
 from committee.models.predictor import Images
@@ -112,7 +112,9 @@ def bytes_of(photo: Photo) -> bytes:
     """Return the file of an image; raises what `read_photo` raises."""
     try:
         return photo.read_bytes()
-    except (FileNotFoundError, PermissionError) as error:
+    except StorageError:
+        raise
+    except OSError as error:
         raise image_error(str(photo.as_posix()), reason_of(error)) from error
 
 

@@ -51,9 +51,14 @@ class ShippedModule:
     def open(self, device: str) -> Predictor:
         """Return the model, on a device of this machine."""
         from committee.base.devices import resolve
+        from committee.models.optimized import Optimized
         from committee.models.predictor import ModulePredictor
 
-        return ModulePredictor(self.module, self.name, self.class_names, resolve(device), self.provenance)
+        found = resolve(device)
+        # An engine was prepared for processors; on another device, the model runs as it is.
+        is_prepared = isinstance(self.module, Optimized) and found.type != "cpu"
+        module = self.module.model if is_prepared else self.module
+        return ModulePredictor(module, self.name, self.class_names, found, self.provenance)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def ship(name: str, store: Store, recipe: Recipe, model: Any) -> Shipped:
                 "--executor ray",
                 expected="a model that fits in memory",
                 got=f"{model.name}, whose networks are loaded one after the other",
-                todo="Leave --stream out, or predict with an exported file.",
+                todo="Export it and predict with the file, or leave --stream out if you gave it.",
             )
         return ShippedModule(model.module, model.name, model.class_names, model.provenance)
     if path.is_dir():
