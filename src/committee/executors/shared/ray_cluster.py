@@ -55,6 +55,8 @@ def connect(address: str | None = None) -> Any:
     """
     if not is_installed("ray"):
         raise require("ray", "ray", "executor ray")
+    named = address or os.environ.get("RAY_ADDRESS")
+    address = None if named == "auto" else named
     if address is not None:
         _check(address)
     # Ray would try to reach a cluster that refuses its token for 20 seconds.
@@ -91,7 +93,7 @@ def _none(where: str, why: str) -> CommitteeError:
 def _connect(ray: Any, address: str | None) -> None:
     try:
         ray.init(
-            address=address or os.environ.get("RAY_ADDRESS") or "auto",
+            address=address or "auto",
             configure_logging=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
