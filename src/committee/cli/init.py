@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="folder or file of labeled images; and the recipe to write, which ends in .yaml "
+        help="folder or file of labeled images, or its address; and the recipe to write, which ends in .yaml "
         f"(default: {RECIPE})",
     )
     add_set(parser, "write this value into the recipe, such as training.epochs=5; may be repeated")
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
     from committee.tasks.base import task_for
 
     images, file = _paths(arguments.paths)
-    overrides = [f"dataset.path={json.dumps(str(images))}"] if images else []
+    overrides = [f"dataset.path={json.dumps(images)}"] if images else []
     overrides += arguments.overrides
     samples = _samples(load_recipe(None, overrides).dataset)
     text, found, masks = starter(overrides), "", None
@@ -79,8 +79,8 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _paths(paths: Sequence[str]) -> tuple[Path | None, Path]:
-    """Return the images, if any, and the recipe file.
+def _paths(paths: Sequence[str]) -> tuple[str | None, Path]:
+    """Return the path or address of the images, if any, and the recipe file.
 
     Raises
     ------
@@ -88,22 +88,36 @@ def _paths(paths: Sequence[str]) -> tuple[Path | None, Path]:
         The images do not exist, or there are several paths of one kind.
     """
     files = [Path(path) for path in paths if path.lower().endswith(_SUFFIXES)]
-    images = [Path(path) for path in paths if not path.lower().endswith(_SUFFIXES)]
+    images = [path for path in paths if not path.lower().endswith(_SUFFIXES)]
     if len(files) > 1 or len(images) > 1:
         raise UsageError(
             "init", expected="one folder or file of images and one recipe file", got=" ".join(paths)
         )
     for path in images:
-        if not path.expanduser().exists():
+        if not _is_there(path):
             raise missing(
                 UsageError, path, "Name a folder of images, or a recipe file that ends in .yaml.", "path"
             )
-    return images[0] if images else None, files[0] if files else RECIPE
+    return next(map(_plain, images), None), files[0] if files else RECIPE
+
+
+def _plain(path: str) -> str:
+    """Return a path without a separator at its end; addresses are not changed."""
+    from committee.store.remote.address import is_address
+
+    return path if is_address(path) else str(Path(path))
+
+
+def _is_there(path: str) -> bool:
+    """Return whether a path exists; that what is at an address exists is seen when it is downloaded."""
+    from committee.store.remote.address import is_address
+
+    return is_address(path) or Path(path).expanduser().exists()
 
 
 def _samples(settings: Dataset) -> Samples | None:
     """Return the labeled images, or None if they do not exist yet."""
-    if not settings.is_named or (settings.path and not Path(settings.path).expanduser().exists()):
+    if not settings.is_named or (settings.path and not _is_there(settings.path)):
         return None
     from committee.images.source import read
 

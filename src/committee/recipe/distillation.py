@@ -78,7 +78,8 @@ class Distillation(Section):
     )
     unlabeled: str | None = Field(
         None,
-        description="Folder of images without labels, on which the student learns from the teacher alone.",
+        description="Folder of images without labels, or its address, on which the student learns from the "
+        "teacher alone.",
     )
     engine: Engine = Field(  # type: ignore[valid-type]
         "eager",

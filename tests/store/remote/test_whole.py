@@ -12,6 +12,8 @@ from PIL import Image
 
 from committee.exporters.base import Card, open_exported
 from committee.images.dataset import open_dataset
+from committee.images.source import path_of
+from committee.images.unlabeled import open_unlabeled
 from committee.models.member import Member
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.package import package
@@ -181,6 +183,13 @@ def test_images_on_object_storage_are_those_of_a_folder(s3, sorted_images, tmp_p
     assert opened(sorted_images, "d").fingerprint == there.fingerprint  # a machine with a copy continues
     source = json.loads((tmp_path / "d/dataset/samples.json").read_text("utf-8"))["source"]
     assert source["path"] == f"{s3}/photos"
+    said = cli("init", f"{s3}/photos", tmp_path / "recipe.yaml")
+    assert said.out.startswith(f"Wrote {tmp_path / 'recipe.yaml'} for 24 images of 2 classes."), said.err
+    assert load_recipe(tmp_path / "recipe.yaml").dataset.path == f"{s3}/photos"
+    unlabeled = open_unlabeled(
+        path_of(f"{s3}/photos/dark"), folder, Store(tmp_path / "c"), (), workers=0, who="x"
+    )
+    assert len(unlabeled.sample_ids) == 12
     for path, message in {
         f"{s3}/none": f"committee: {s3}/none: the file or folder does not exist. Correct the address.",
         f"{s3}/photos/dark": f"committee: {s3}/photos/dark: expected a folder of images for each class, got",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from committee.backbones.build import resolve as resolve_backbone
@@ -13,6 +12,7 @@ from committee.base.devices import resolve as resolve_device
 from committee.base.randomness import derive
 from committee.errors import UnknownNameError
 from committee.images.dataset import Dataset, preview_dataset
+from committee.images.source import path_of
 from committee.images.unlabeled import open_unlabeled
 from committee.models.measure import parameters, size_mb
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
@@ -228,7 +228,7 @@ def _unlabeled(
     if section.unlabeled is None:
         return None
     return open_unlabeled(
-        Path(section.unlabeled).expanduser(),
+        path_of(section.unlabeled),
         dataset,
         store,
         list(dataset.canvases) if fit else (),
