@@ -17,7 +17,7 @@ from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
 from committee.store.remote.address import is_address
-from committee.store.remote.downloads import bring
+from committee.store.remote.downloads import bring, by_address
 from committee.untrusted.documents import read_json
 
 if TYPE_CHECKING:
@@ -296,6 +296,7 @@ def format_of(path: Path) -> str | None:
     return found[max(found, key=len)] if found else None  # `.aoti.pt2` is more than `.pt2`
 
 
+@by_address()
 def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collection[str] = ()) -> Predictor:
     """Open an exported file of any format for prediction.
 
@@ -382,11 +383,10 @@ def _check_package(folder: Path, manifest: Manifest) -> None:
 def _check(model: Predictor, path: Path) -> None:
     """Raise StoreError unless a model has different class names, and images of one or three channels."""
     names, channels = tuple(model.class_names), model.channels
-    of_images = not getattr(model, "input_shape", ())
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         got = "none" if not names else ", ".join(map(str, names[:5]))
         raise StoreError(str(path), expected="different class names", got=got, todo=REDO)
-    if of_images and channels not in (1, 3):
+    if not getattr(model, "input_shape", ()) and channels not in (1, 3):  # of images
         raise StoreError(str(path), expected="images of 1 or 3 channels", got=str(channels), todo=REDO)
 
 

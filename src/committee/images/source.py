@@ -23,11 +23,12 @@ from committee.images.targets import with_task
 from committee.predictions.target_types import TargetType
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.remote.address import is_address
-from committee.store.remote.downloads import bring, named_by_address
+from committee.store.remote.downloads import bring, by_address
 
 log = logging.getLogger(__name__)
 
 
+@by_address()
 def read(settings: Settings, known: TargetType | None = None) -> Samples:
     """Return the samples that `settings` describe, without decoding images.
 
@@ -46,9 +47,7 @@ def read(settings: Settings, known: TargetType | None = None) -> Samples:
     """
     try:
         samples = with_task(_reader(settings).read(), settings, known)
-    except CommitteeError as error:
-        if settings.path is not None and is_address(settings.path):
-            raise _by_address(error) from error
+    except CommitteeError:
         raise
     except OSError as error:
         path = Path(error.filename or settings.path or "")
@@ -76,12 +75,6 @@ def _reader(settings: Settings) -> Reader:
 def path_of(path: str) -> Path:
     """Return the path of images on this machine, to which those at an address are downloaded."""
     return bring(path) if is_address(path) else Path(path).expanduser()
-
-
-def _by_address(error: CommitteeError) -> CommitteeError:
-    """Return an error that names downloaded files by their addresses."""
-    parts = {name: named_by_address(getattr(error, name)) for name in ("expected", "got", "todo", "where")}
-    return type(error)(named_by_address(error.who), **parts)
 
 
 def _built_in(settings: Settings) -> str:

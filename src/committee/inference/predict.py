@@ -27,6 +27,7 @@ from committee.models.predictor import Canvas, Images, Predictor
 from committee.models.tiling import OVERLAP, TILE, check_tiles, tiled, tiles_at_once
 from committee.pipeline.bundling.reading import is_bundle, open_bundle
 from committee.predictions.target_types import target_type_of
+from committee.store.remote.downloads import by_address
 
 if TYPE_CHECKING:
     from committee.inference.wanted import Wanted
@@ -69,6 +70,7 @@ class Prediction:
     reason: str = ""
 
 
+@by_address()
 def open_model(
     name: str,
     store: Store,

@@ -2,9 +2,9 @@ import pytest
 from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
 
-from committee.errors import CommitteeError, DataError, StoreError, UsageError
+from committee.errors import CommitteeError, DataError, MismatchError, StoreError, UsageError
 from committee.store.remote import downloads
-from committee.store.remote.downloads import bring, bring_named, named_by_address
+from committee.store.remote.downloads import bring, bring_named, by_address
 from committee.store.remote.refusals import RemoteError
 
 HERE = "s3://bucket/data"
@@ -103,7 +103,15 @@ def test_a_file_comes_with_the_files_that_extend_its_name(storage):
     path = bring(f"{HERE}/model.onnx")
     assert path.name == "model.onnx"
     assert contents(path.parent) == {"model.onnx": b"1", "model.onnx.data": b"2"}
-    assert named_by_address(f"{path}: got nothing") == f"{HERE}/model.onnx: got nothing"
+    with pytest.raises(MismatchError) as caught, by_address():
+        raise MismatchError.of([("a", "1", "2")], str(path), got=f"{path.parent}, 1")
+    assert str(caught.value).startswith(f"{HERE}/model.onnx: got {HERE}, 1.") and caught.value.rows
+
+
+@pytest.mark.parametrize("address", ["https://host/model.onnx", "memory://x/y"])
+def test_other_addresses_are_refused(address):
+    with pytest.raises(UsageError, match="expected a path, or an address of object storage: s3://"):
+        bring(address)
 
 
 def test_a_table_brings_the_files_that_it_names(storage, tmp_path):

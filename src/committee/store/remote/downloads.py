@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import threading
@@ -13,11 +14,11 @@ from typing import Any, NamedTuple
 
 from committee.base import progress
 from committee.base.text import count
-from committee.errors import DataError, StoreError, UsageError, first_five, missing
+from committee.errors import CommitteeError, DataError, StoreError, UsageError, first_five, missing
 from committee.store import lock
 from committee.store.disk import disk_errors, in_words, require_room
 from committee.store.inside import inside
-from committee.store.remote.address import copy_folder, local_path, normalized
+from committee.store.remote.address import PROTOCOLS, copy_folder, local_path, normalized
 from committee.store.remote.client import kind_of, open_client
 from committee.store.remote.refusals import READING, RemoteError, is_absent_bucket, no_bucket, refusal
 
@@ -55,7 +56,7 @@ def bring(address: str | Path) -> Path:
     Raises
     ------
     UsageError
-        There is no such file or folder.
+        There is no such file or folder, or the address is not one of object storage.
     RemoteError
         The storage cannot be reached, refuses a request, or a file changes while it is downloaded.
     DependencyError
@@ -68,12 +69,12 @@ def bring(address: str | Path) -> Path:
         return path
     scheme, _, rest = place.partition("://")
     bucket, _, key = rest.partition("/")
-    copy = BucketCopy(f"{scheme}://{bucket}")
-    found = copy.listed(key)
+    files = BucketCopy(f"{scheme}://{bucket}")
+    found = files.listed(key)
     if not found:
         raise missing(UsageError, place, "Correct the address.", "file or folder")
-    copy.update(found, key)
-    return copy.root / key
+    files.update(found, key)
+    return files.root / key
 
 
 def bring_named(folder: Path, names: Iterable[str]) -> None:
@@ -81,21 +82,35 @@ def bring_named(folder: Path, names: Iterable[str]) -> None:
 
     Files that the storage lacks are left out, for the reader of the table to report.
     """
-    copy = next((each for root, each in _open.items() if folder.is_relative_to(root)), None)
-    if copy is None:
+    files = next((each for root, each in _open.items() if folder.is_relative_to(root)), None)
+    if files is None:
         return
-    base = PurePosixPath(folder.relative_to(copy.root).as_posix())
+    base = PurePosixPath(folder.relative_to(files.root).as_posix())
     keys = {key for name in names if (key := _joined(base, name)) is not None}
     found = dict[str, Version]()
     for parent in sorted({_parent(key) for key in keys}):
-        found |= {key: each for key, each in copy.beside(parent).items() if key in keys}
-    copy.update(found)
+        found |= {key: each for key, each in files.beside(parent).items() if key in keys}
+    files.update(found)
 
 
-def named_by_address(text: str) -> str:
+@contextlib.contextmanager
+def by_address() -> Iterator[None]:
+    """Name downloaded files by their addresses in the errors of a block."""
+    try:
+        yield
+    except CommitteeError as error:
+        named = copy.copy(error)
+        vars(named).update({key: _named(each) for key, each in vars(error).items() if isinstance(each, str)})
+        named.args = tuple(map(_named, error.args))
+        if str(named) == str(error):
+            raise
+        raise named from error
+
+
+def _named(text: str) -> str:
     """Return a text in which the paths of downloaded files are their addresses."""
-    for root, copy in _open.items():
-        text = text.replace(root.as_posix(), copy.address).replace(str(root), copy.address)
+    for root, bucket in _open.items():
+        text = text.replace(root.as_posix(), bucket.address).replace(str(root), bucket.address)
     return text
 
 
@@ -119,7 +134,15 @@ class BucketCopy:
     def __init__(self, address: str) -> None:
         self.address, self.folder = address, copy_folder(address)
         self.root = self.folder / FILES
-        self._kind, self._client = kind_of(address), open_client(address)
+        self._kind = kind_of(address)
+        if self._kind not in PROTOCOLS:
+            raise UsageError(
+                address,
+                expected="a path, or an address of object storage: s3://, gs:// or az://",
+                got=f"one of {self._kind}",
+                todo="Download the files, and name their folder.",
+            )
+        self._client = open_client(address)
         self._mutex = threading.Lock()
         _open[self.root] = self
 
