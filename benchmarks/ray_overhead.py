@@ -126,7 +126,7 @@ def measure(quick: bool) -> list[Row]:
     with node("127.0.0.2", "--head", "--port=0") as (address, _), node("127.0.0.3", f"--address={address}"):
         first = on_ray(address, 0.0, SLOTS, 1.0)
         rows = [Row(QUESTION, "first task of each of two nodes: worker, imports, store", "", first)]
-        sizes = ((0.05, 8, 1),) if quick else ((0.05, 64, 3), (0.2, 32, 3), (1.0, 12, 2), (5.0, 4, 1))
+        sizes = ((0.05, 8, 1),) if quick else ((0.05, 48, 2), (0.2, 24, 2), (1.0, 8, 2), (5.0, 4, 1))
         for size in sizes:
             rows += of_size(address, *size)
     return rows
@@ -138,7 +138,6 @@ def of_size(address: str, seconds: float, count: int, rounds: int) -> list[Row]:
         "in_process": lambda: took(InProcess(), seconds, count),
         "processes, 2": lambda: took(Processes(2), seconds, count),
         "Ray, one fit a task": lambda: on_ray(address, seconds, count, 0.0),
-        "Ray, packed to 0.3 s": lambda: on_ray(address, seconds, count, 0.3),
         "Ray, packed to 1 s": lambda: on_ray(address, seconds, count, 1.0),
         "Ray, packed to 3 s": lambda: on_ray(address, seconds, count, 3.0),
     }

@@ -41,6 +41,21 @@ def test_a_run_on_ray_has_the_files_of_a_local_run(
     assert executor.describe() == "Ray, nodes 127.0.0.2 (2 CPUs, 0 GPUs)"
 
 
+def test_a_store_on_object_storage_has_the_same_files(
+    plans_of: Plans, contents: Read, alone: dict[str, Any], ray_cluster: str, tmp_path: Path
+) -> None:
+    store = Store("s3://photos/fits", cache=tmp_path / "first")
+    plans = plans_of(tmp_path / "data", store)
+    with store.hold():
+        assert [error for _, error in crossfit(plans, store, Ray(address=ray_cluster))] == [None, None]
+    assert contents(store) == alone
+    elsewhere, begun = Store("s3://photos/fits", cache=tmp_path / "second"), list[str]()
+    plans = plans_of(tmp_path / "data", elsewhere)
+    with elsewhere.hold(), listening(lambda event: begun.append(event.fit)):
+        assert [error for _, error in crossfit(plans, elsewhere, Ray(address=ray_cluster))] == [None, None]
+    assert not begun
+
+
 def kill_worker_of(fit: str) -> bool:
     """Kill the process of Ray that makes a fit; return whether there is one."""
     for each in psutil.process_iter(["cmdline"]):

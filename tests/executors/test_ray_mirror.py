@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from committee.errors import StoreError, UnfinishedError
 from committee.executors._ray_desk import Desk
-from committee.executors._ray_flight import put, share_of_gpu
+from committee.executors._ray_flight import MOST, PACKED_SECONDS, Flight, put, share_of_gpu
 from committee.executors._ray_mirror import Mirror
 from committee.executors._ray_task import Answer, _contents, _do
 from committee.store.commit import commit
@@ -67,6 +68,30 @@ def test_what_a_fit_of_the_node_wrote_is_not_replaced_by_what_it_began_with(
     assert (own.resume("net", 1) / "epochs.csv").read_text() == "state of epoch 11"
 
 
+def test_what_the_machine_of_the_driver_lacks_is_fetched_by_the_driver(near: Near, store: Store) -> None:
+    missing = store.checkpoint("net", 0) / "inner" / "weights.bin"
+    content = missing.read_bytes()
+    missing.unlink()
+
+    class Fetched(Near):
+        """A mirror whose driver downloads what the working copy of a store on object storage lacks."""
+
+        def _ask(self, what: str, *arguments: Any) -> Any:
+            found = super()._ask(what, *arguments)
+            for kind, place in self.desk.take(0.0) if found is None and what == "read" else ():
+                assert (kind, place) == ("missing", "checkpoints/net/fold_0/inner/weights.bin")
+                missing.write_bytes(content)
+                self.desk.fetched(place)
+            return found
+
+    far = Fetched(near.root, near.desk).store(".").checkpoint("net", 0)
+    assert (far / "inner" / "weights.bin").read_bytes() == content
+    # What the driver cannot fetch either is an error, and no endless wait.
+    missing.unlink()
+    with pytest.raises(FileNotFoundError):
+        near.desk.read("checkpoints/net/fold_0/inner/weights.bin", 0)
+
+
 def test_the_states_of_tasks_that_have_no_time_come_back(near: Near, store: Store) -> None:
     class Late:
         """Work whose task stores its state and stops at the deadline."""
@@ -112,6 +137,19 @@ def test_only_files_of_the_store_are_read(near: Near) -> None:
     for place in ("../secret", "/etc/passwd", "checkpoints/../../secret"):
         with pytest.raises(StoreError):
             near.desk.read(place, 0)
+
+
+def test_short_fits_are_packed_once_the_time_of_their_kind_is_known() -> None:
+    flight: Any = Flight.__new__(Flight)
+    flight.work, flight._seconds, flight._shares = SimpleNamespace(alike=lambda task: "kind"), {}, {}
+    flight._keep = lambda task, folders: None
+    assert flight._pack("kind") == 1
+    # The first fit of a process imports packages.
+    for seconds, size in ((9.0, 1), (PACKED_SECONDS / 4, 4), (PACKED_SECONDS / 4, 4), (60.0, 1)):
+        flight._stored(["task"], Answer(results=[True], seconds=[seconds]))
+        assert flight._pack("kind") == size
+    flight._stored(["task"], Answer(results=[True], seconds=[1e-4]))
+    assert flight._pack("kind") == MOST
 
 
 def test_what_arrives_is_verified_before_it_is_in_the_store(near: Near, store: Store) -> None:

@@ -108,9 +108,8 @@ class Mirror:
         return bytes(found)
 
     def _ask(self, what: str, *arguments: Any) -> Any:
-        import ray
-
-        return ray.get(getattr(self.desk, what).remote(*arguments))
+        # While a task waits in `ray.get`, Ray gives its processor to another one, and starts a worker for it.
+        return getattr(self.desk, what).remote(*arguments).future().result()
 
 
 @contextlib.contextmanager
