@@ -41,7 +41,7 @@ from committee.scoring.gains import gain
 from committee.scoring.leave_one_out import contributions
 from committee.scoring.scores import cross_fit, score, score_all
 from committee.scoring.singles import best_single
-from committee.solvers.cross_fit import ENOUGH_EVIDENCE, redraw_folds, splits
+from committee.solvers.cross_fit import ENOUGH_EVIDENCE, redraw_folds, ways_to_split
 from committee.solvers.evidence import evidence
 from committee.store import commit as store_commit
 from committee.store.commit import commit
@@ -262,7 +262,7 @@ def test_a_fold_that_cannot_be_split_again_is_said(
 ) -> None:
     labels = np.random.default_rng(0).permutation(rows.labels)
     nothing = replace(rows, labels=labels, groups=rows.folds)
-    pairs = splits(nothing, nothing.folds, within_folds=True)
+    pairs = ways_to_split(nothing, nothing.folds, allows_negative_weights=True)[-1]
     assert [len(held_out) for _, held_out in pairs] == np.bincount(rows.folds).tolist()
     assert "may be too good: a fold cannot be split" in caplog.text
 
@@ -388,7 +388,7 @@ def _within_parts(rows: Predictions, log_probs: np.ndarray) -> float:
     more often than not if there is nothing to learn (Parker, Guenter and Bedo 2007). Within a part, labels
     are exchangeable: the expectation is 0.5.
     """
-    parts = [held_out for _, held_out in splits(rows, rows.folds, within_folds=True)]
+    parts = [held_out for _, held_out in ways_to_split(rows, rows.folds, allows_negative_weights=True)[-1]]
     assert len(parts) > len(np.unique(rows.folds)), "the folds are not split again"
     return float(
         np.mean([evaluate(log_probs[part], rows.labels[part], ("auroc",))["auroc"] for part in parts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from committee.combiners.base import COMBINERS, build
 from committee.combiners.shared.serving import default_task, serving
 from committee.combiners.stacking_lr import StackingLr
 from committee.errors import DataError, UsageError
+from committee.metrics.classification import evaluate
 from committee.predictions.table import Predictions
 from committee.solvers.meta_features import meta_features
 
@@ -163,3 +165,21 @@ def test_numbers_that_cannot_be(
     with pytest.raises(UsageError) as caught:
         build({"combiner": key, **options}).fit(digits)
     assert str(caught.value) == message
+
+
+@every
+def test_settings_are_tuned_on_rows_of_other_networks(spec, digits: Predictions) -> None:
+    rows = replace(digits.rows(np.arange(90)), folds=np.arange(90) % 3)
+    for others, held_out in build(spec).held_out(rows):
+        assert not set(rows.folds[others]) & set(rows.folds[held_out])
+
+
+@every
+def test_features_outside_the_range_of_the_fit_are_not_extrapolated(spec, digits: Predictions) -> None:
+    """A network on new images may be far more confident than those whose rows are fitted, and wrong."""
+    rows = digits.rows(np.arange(200))
+    rule = build(spec).fit(replace(rows, logits=0.01 * rows.logits))
+    wrong = rows.logits[:, ::-1]
+    vote = evaluate(build("soft_voting").fit(rows).combine(wrong), rows.labels)["log_loss"]
+    found = evaluate(rule.combine(wrong), rows.labels)["log_loss"]
+    assert found < 4 * vote  # 170 times without limits, for `stacking_lr`

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from committee.combiners.base import Combiner, check_choice
 from committee.solvers.columns import by_name
-from committee.solvers.cross_fit import redraw_folds
+from committee.solvers.cross_fit import network_folds
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -21,6 +21,8 @@ TUNING_ROWS = 5000
 """Rows on which a hyperparameter is tuned: the best value depends little on the number of rows."""
 AT_ONCE = 2**22
 AUTO = "auto"
+LIMITS = "feature_limits"
+"""Buffer `[2, F]` with the smallest and the largest value of each feature on the rows of the fit."""
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -40,6 +42,10 @@ class Stacker(Combiner):
     Members are used in the order of their names, and classes in the order of their mean probability, so that
     no random number depends on the order in which they are given. Numbers are standardized by the mean and
     the standard deviation of their target. A subclass implements `train_on` and `scores`.
+
+    What is learned is applied to networks that did not predict the rows of the fit. So settings are tuned by
+    leaving out the folds of networks, if there are several, and features of classes are limited to the range
+    that they have on the rows of the fit: beyond it, a learner would extrapolate.
 
     Parameters
     ----------
@@ -79,10 +85,19 @@ class Stacker(Combiner):
         self.check_size(len(order), len(predictions), outputs)
         self.set_buffers(member_order=order, **tensors)
         trained = {
-            form: self.train_on(self._all_features(predictions, form), targets, outputs, predictions)
+            form: self._trained(form, targets, outputs, predictions)
             for form in (self.forms if self.features == AUTO else (self.features,))
         }
         self._keep_best(trained)
+
+    def _trained(self, form: str, targets: NDArray[Any], outputs: int, predictions: Predictions) -> Trained:
+        """Train on one form of features, and add their range to the tensors."""
+        features = self._all_features(predictions, form)
+        found = self.train_on(features, targets, outputs, predictions)
+        if not self.task.stacking.bounded:
+            return found
+        limits = {LIMITS: np.stack([features.min(axis=0), features.max(axis=0)])}
+        return found._replace(tensors={**found.tensors, **limits})
 
     def _keep_best(self, trained: dict[str, Trained]) -> None:
         """Keep the model of the form of features with the smallest loss."""
@@ -134,7 +149,7 @@ class Stacker(Combiner):
     def held_out(self, predictions: Predictions) -> list[tuple[Rows, Rows]]:
         """Return pairs of rows for tuning, to fit on and to evaluate; they partition `TUNING_ROWS` rows."""
         some = np.random.default_rng(self.seed).permutation(len(predictions))[:TUNING_ROWS]
-        folds = redraw_folds(predictions.select([]).rows(some), self.seed, self.folds)
+        folds = network_folds(predictions.select([]).rows(some), self.seed, self.folds)
         return [(some[folds != fold], some[folds == fold]) for fold in np.unique(folds)]
 
     def _arranged(self, logits: Tensor) -> Tensor:
@@ -142,7 +157,11 @@ class Stacker(Combiner):
         return self.task.stacking.arranged(ordered, self.learned)
 
     def _features(self, arranged: Tensor) -> Tensor:
-        return self.task.stacking.features(arranged, self._notes["features"], self.extras)
+        features = self.task.stacking.features(arranged, self._notes["features"], self.extras)
+        if not self.task.stacking.bounded or LIMITS not in self._buffers:  # or stored by an earlier version
+            return features
+        lowest, highest = self.learned(LIMITS).to(features.dtype)
+        return features.clamp(lowest, highest)
 
     def _all_features(self, predictions: Predictions, form: str) -> Floats:
         members, rows, outputs = predictions.logits.shape

@@ -14,7 +14,7 @@ from committee.base.limits import a_share, above_zero
 from committee.combiners.base import Combiner, Query, build
 from committee.errors import UsageError
 from committee.metrics.means import mean_interval
-from committee.solvers.cross_fit import CrossFits, redraw_folds
+from committee.solvers.cross_fit import CrossFits, network_folds
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -92,10 +92,7 @@ class Fallback(Combiner):
         """Compare both rules on cross-fitted outputs, and fit the one that is used on all rows."""
         a_share("fallback.confidence", above_zero("fallback.confidence", self.confidence))
         rules = [self._compared(self.inner), self._compared(self.fallback)]
-        folds = predictions.folds
-        if folds is None or len(np.unique(folds)) < 2:
-            folds = redraw_folds(predictions, self.seed)
-        fits = CrossFits(rules, predictions, folds)
+        fits = CrossFits(rules, predictions, network_folds(predictions, self.seed))
         better, plain = (fits.held_out(rule) for rule in rules)
         gains = self._gains(better, plain, predictions)
         first, *others = gains.values()

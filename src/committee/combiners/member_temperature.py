@@ -12,7 +12,7 @@ from torch import Tensor
 from committee.combiners.base import Combiner, Query
 from committee.combiners.shared.calibrator import Calibrator
 from committee.solvers.columns import take
-from committee.solvers.cross_fit import redraw_folds
+from committee.solvers.cross_fit import network_folds
 from committee.solvers.newton import best_temperature, fit_temperature
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class MemberTemperature(Calibrator):
             self._notes["temperature_notes"] = notes
 
     def _cross_scaled(self, predictions: Predictions) -> NDArray[np.float32]:
-        folds = redraw_folds(predictions, self.seed)
+        folds = network_folds(predictions, self.seed)
         scaled = np.array(predictions.logits)
         for fold in np.unique(folds):
             found = _temperatures(take(predictions, np.flatnonzero(folds != fold)))

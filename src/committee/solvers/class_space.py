@@ -37,6 +37,8 @@ class ClassSpace(StackingSpace):
 
     forms = INPUTS
     loss = "log_loss"
+    # A network on new images may be far more confident than on the rows of the fit.
+    bounded = True
 
     def read(
         self, predictions: Predictions, order: Rows, who: str

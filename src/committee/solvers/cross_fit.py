@@ -38,6 +38,7 @@ class Rule(Protocol):
 
     learns: bool
     needs_logits: bool
+    task: Any
 
     @property
     def key(self) -> str:
@@ -188,25 +189,73 @@ def _cross_fit(
         else rule.clone().fit(predictions).combine(predictions.logits)
         for rule in rules
     ]
-    for within_folds in (False, True):
+    for negative in (False, True):
         learners = [
-            (rule, result, name)
-            for rule, result, name in zip(rules, results, names or [""] * len(rules), strict=True)
-            if rule.learns and allows_negative_weights(rule) is within_folds
+            (rule, place)
+            for place, rule in enumerate(rules)
+            if rule.learns and allows_negative_weights(rule) is negative
         ]
         if not learners or folds is None:
             continue
         prepare(predictions)
-        needed = any(rule.needs_logits for rule, _, _ in learners)
-        pairs = splits(predictions, folds, within_folds=within_folds)
-        with bar(len(pairs), "folds") if names else nullcontext(silent) as step:
-            for others, held_out in pairs:
-                rest = take(predictions, others, logits=needed)
-                for rule, result, name in learners:
-                    step(0, name)
-                    result[held_out] = rule.clone().fit(rest).combine(predictions.logits, held_out)
-                step(1)
+        ways = [
+            _combined(learners, predictions, pairs, names)
+            for pairs in ways_to_split(predictions, folds, allows_negative_weights=negative)
+        ]
+        for (_, place), *found in zip(learners, *ways, strict=True):
+            results[place] = found[0][1] if len(found) == 1 else _worst(found, predictions)
     return results
+
+
+def _combined(
+    learners: Sequence[tuple[Rule, int]], predictions: Predictions, pairs: Pairs, names: Sequence[str]
+) -> list[tuple[Rule, LogProbs]]:
+    """Return for each rule its last fit, and the outputs of its fits to the first rows of each pair."""
+    needed = any(rule.needs_logits for rule, _ in learners)
+    outputs = [np.empty(predictions.logits.shape[1:], np.float32) for _ in learners]
+    fitted = [rule for rule, _ in learners]
+    with bar(len(pairs), "folds") if names else nullcontext(silent) as step:
+        for others, held_out in pairs:
+            rest = take(predictions, others, logits=needed)
+            for each, (rule, place) in enumerate(learners):
+                step(0, names[place] if names else "")
+                fitted[each] = rule.clone().fit(rest)
+                outputs[each][held_out] = fitted[each].combine(predictions.logits, held_out)
+            step(1)
+    return list(zip(fitted, outputs, strict=True))
+
+
+def _worst(found: Sequence[tuple[Rule, LogProbs]], predictions: Predictions) -> LogProbs:
+    """Return the outputs with the largest loss."""
+    labels = predictions.require_labels(found[0][0].key)
+    losses = [rule.task.row_losses(outputs, labels).mean() for rule, outputs in found]
+    return found[int(np.argmax(losses))][1]
+
+
+def network_folds(predictions: Predictions, seed: int = 0, most: int | None = None) -> NDArray[np.int64]:
+    """Return the folds that a fit chooses its settings on.
+
+    These are the folds of the networks, if the rows have at least two of them: what is chosen is applied to
+    networks that predicted none of the rows of the fit, and is therefore chosen by such rows. Otherwise folds
+    are drawn inside the given rows.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    seed : int
+        Seed of folds that are drawn.
+    most : int, optional
+        Largest number of folds; if there are more networks, some folds are left out together.
+
+    Returns
+    -------
+    int64 array [N]
+        Fold of each row.
+    """
+    if predictions.folds is None or len(np.unique(predictions.folds)) < 2:
+        return redraw_folds(predictions, seed) if most is None else redraw_folds(predictions, seed, most)
+    folds: NDArray[np.int64] = np.unique(predictions.folds, return_inverse=True)[1]
+    return folds if most is None else folds % max(2, most)
 
 
 def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDArray[np.int64]:
@@ -226,23 +275,28 @@ def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDAr
     return make_folds(strata, max(2, min(most, largest, units)), groups=groups, seed=seed, rare=True)
 
 
-def splits(predictions: Predictions, folds: NDArray[np.int64], *, within_folds: bool = False) -> Pairs:
-    """Return pairs of rows: those to fit a rule on, and those to combine with it.
+def ways_to_split(
+    predictions: Predictions, folds: NDArray[np.int64], *, allows_negative_weights: bool
+) -> list[Pairs]:
+    """Return one or two ways to divide the rows into those to fit a rule on and those to combine with it.
+
+    The first way fits on the other folds. There is a second one for a rule that may give a member a negative
+    weight, if `folds` are those that the networks were trained on and the evidence that every member predicts
+    better than chance is not strong: each fold is split again, so that both parts are predicted by the same
+    networks. The outputs with the larger loss count.
 
     Parameters
     ----------
     predictions : Predictions
     folds : int64 array [N]
         Fold of each row.
-    within_folds : bool
-        Whether both parts of a pair must be predicted by the same networks, if `folds` are the folds that the
-        networks were trained on. The rows of each fold are then split again, unless the evidence that every
-        member predicts better than chance is strong.
+    allows_negative_weights : bool
+        Whether the rule may give a member a negative weight.
 
     Returns
     -------
-    list of (int64 array, int64 array)
-        Row numbers.
+    list of list of (int64 array, int64 array)
+        Row numbers; each row is combined once in each way.
 
     Notes
     -----
@@ -251,17 +305,24 @@ def splits(predictions: Predictions, folds: NDArray[np.int64], *, within_folds: 
     reappear in the other. A rule that may give a member a negative weight learns these deviations and scores
     better than it is. Their share of what the rule learns falls with the square of `evidence`: with strong
     evidence it is negligible, and rows of the other folds are then worth far more than the small leak costs.
+
+    Rows of the same networks have another error: such a rule may learn what only these networks do, such as
+    small changes of a nearly constant output. Networks that predict new images are others, and a score within
+    a fold does not show whether the rule holds for them.
     """
+    between = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
     of_networks = predictions.folds is not None and np.array_equal(folds, predictions.folds)
-    if within_folds and of_networks and evidence(predictions).min() < ENOUGH_EVIDENCE:
+    if allows_negative_weights and of_networks and evidence(predictions).min() < ENOUGH_EVIDENCE:
         try:
-            return [pair for fold in np.unique(folds) for pair in _split_again(predictions, folds == fold)]
+            within = [pair for fold in np.unique(folds) for pair in _split_again(predictions, folds == fold)]
         except DataError as error:  # a fold with one group or one row
             log.warning(
                 "Scores of rules that allow negative weights may be too good: a fold cannot be split (%s)",
                 error,
             )
-    return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+        else:
+            return [between, within]
+    return [between]
 
 
 def _split_again(predictions: Predictions, in_fold: NDArray[np.bool_]) -> Pairs:

@@ -31,6 +31,8 @@ class StackingSpace(ABC):
         The forms of the members' outputs among the features; the first suits trees.
     loss : str
         Name of the loss in notes.
+    bounded : bool
+        Whether features outside the range of the rows of the fit are moved to its limits.
 
     See Also
     --------
@@ -40,6 +42,7 @@ class StackingSpace(ABC):
 
     forms: ClassVar[tuple[str, ...]]
     loss: ClassVar[str]
+    bounded: ClassVar[bool] = False
 
     @abstractmethod
     def read(

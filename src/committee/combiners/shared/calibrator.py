@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.combiners.base import Combiner, Query, build
-from committee.solvers.cross_fit import cross_fit, redraw_folds
+from committee.solvers.cross_fit import cross_fit, network_folds
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -78,16 +78,9 @@ class OutputCalibrator(Calibrator):
 
     def _fit(self, predictions: Predictions) -> None:
         """Fit the calibration on cross-fitted outputs, and `inner` on all rows."""
-        outputs = cross_fit(self.inner, predictions, self._folds(predictions))
+        outputs = cross_fit(self.inner, predictions, network_folds(predictions, self.seed))
         self.inner.fit(predictions)
         self.fit_outputs(outputs, predictions.require_labels(self.key), predictions.units())
-
-    def _folds(self, predictions: Predictions) -> NDArray[np.int64]:
-        """Return the folds of the predictions or, if these have one fold or none, folds that are drawn."""
-        folds = predictions.folds
-        if folds is None or len(np.unique(folds)) < 2:
-            return redraw_folds(predictions, self.seed)
-        return folds
 
     def fit_around(
         self,

@@ -60,7 +60,7 @@ from committee.scoring.calibrations import calibrated, calibration_change
 from committee.scoring.divergence import disagreement
 from committee.scoring.leave_one_out import contribution_seconds, contributions
 from committee.scoring.scores import Scores, score
-from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits, uncalibrated
+from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, uncalibrated, ways_to_split
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest
@@ -146,9 +146,7 @@ def build_all(methods: Sequence[Method], context: BuildContext, outcome: Outcome
         name = full_name(method)
         with outcome.attempt(name):
             request = _request(method, context)
-            made_from = digest(
-                [request, context.sources, context.inputs, str(context.clock.device), __version__]
-            )
+            made_from = _made_from(request, context)
             if is_kept(context.store.ensemble(name), made_from, request):
                 log.info("%s is up to date", name)
                 continue
@@ -192,9 +190,12 @@ def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, 
         full_name(method): uncalibrated(calibrated(combiner_of(method), context.calibrate, context.seed))
         for method in methods
     }
+    apart = {
+        negative: sum(map(len, ways_to_split(rows, folds, allows_negative_weights=negative)))
+        for negative in {allows_negative_weights(each) for each in fitted.values() if each.learns}
+    }
     return {
-        name: 1 + len(splits(rows, folds, within_folds=allows_negative_weights(each))) if each.learns else 0
-        for name, each in fitted.items()
+        name: 1 + apart[allows_negative_weights(each)] if each.learns else 0 for name, each in fitted.items()
     } | kept
 
 
