@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from committee.base.csv_cells import line
+from committee.errors import is_installed, require
 
 MOST = 50
 """Rows of a table in a notebook."""
@@ -59,6 +61,21 @@ def for_notebook(columns: Sequence[str], rows: Sequence[Sequence[object]], title
     """Return the HTML of the first rows of a table, and how many more there are."""
     more = f"<p>and {len(rows) - MOST} more</p>" if len(rows) > MOST else ""
     return to_html(columns, rows[:MOST], title) + more
+
+
+def to_frame(columns: Sequence[str], rows: Any, what: str, index: Any = None) -> Any:
+    """Return a `pandas.DataFrame`.
+
+    Raises
+    ------
+    DependencyError
+        pandas is not installed. `what` says what becomes a data frame.
+    """
+    if not is_installed("pandas"):
+        raise require("pandas", "pandas", f"{what} as a data frame")
+    from pandas import DataFrame
+
+    return DataFrame(rows, index=index, columns=list(columns))
 
 
 def _escaped(cell: object) -> str:

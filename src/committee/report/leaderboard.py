@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from committee.base.figures import interval_figure
-from committee.base.tables import for_notebook, to_csv, to_html, to_markdown
-from committee.errors import StoreError, UnknownNameError, is_installed, nearest, require
+from committee.base.tables import for_notebook, to_csv, to_frame, to_html, to_markdown
+from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.named import METRICS as KNOWN
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import failures
@@ -97,12 +97,7 @@ class Leaderboard(list[Report]):
         DependencyError
             pandas is not installed.
         """
-        if not is_installed("pandas"):
-            raise require("pandas", "pandas", "a leaderboard as a data frame")
-        from pandas import DataFrame
-
-        columns, rows = flat_table(self)
-        return DataFrame(rows, columns=columns)
+        return to_frame(*flat_table(self), "a leaderboard")
 
     def plot(self) -> Any:
         """Return a figure of matplotlib: the cross-fitted metric of each model, with its interval.

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.base.tables import for_notebook
+from committee.base.tables import for_notebook, to_frame
 from committee.combiners.base import Combiner
 from committee.combiners.base import load as load_combiner
-from committee.errors import is_installed, require
 from committee.pipeline.shared.records import deployed_of, ensemble_facts
 from committee.pipeline.shared.splits import oof_rows, split_folder, split_rows
 from committee.predictions.table import Predictions
@@ -79,11 +78,7 @@ class SampleWeights:
         DependencyError
             pandas is not installed.
         """
-        if not is_installed("pandas"):
-            raise require("pandas", "pandas", "weights as a data frame")
-        from pandas import DataFrame
-
-        return DataFrame(self.weights, index=self.sample_ids, columns=list(self.members))
+        return to_frame(self.members, self.weights, "weights", self.sample_ids)
 
 
 def sample_weights(
