@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,9 @@ from scipy.special import log_softmax
 
 from committee.base.folds import make_folds
 from committee.metrics.classification import METRICS, evaluate
+from committee.predictions.table import Predictions
+from committee.scoring import baselines
+from committee.scoring.baselines import Baselines
 from committee.scoring.singles import best_single
 from committee.solvers.newton import best_temperature
 
@@ -45,3 +49,22 @@ def test_a_calibrated_member_is_chosen_by_its_calibrated_predictions(noisy):
     temperature = best_temperature(logits[0, folds != 1], noisy.labels[folds != 1])
     expected = log_softmax(logits[0, folds == 1] / temperature, axis=1)
     np.testing.assert_allclose(log_probs[folds == 1], expected, atol=1e-4)
+
+
+def test_gains_need_the_memory_of_few_members(monkeypatch):
+    """Members are read one after the other, and of the best ones only predicted classes are kept."""
+    monkeypatch.setattr(baselines, "MOST_SORTED", 0)
+    members, rows, classes = 6, 300, 4000
+    random = np.random.default_rng(0)
+    labels, logits = np.arange(rows) % classes, random.standard_normal((members, rows, classes), np.float32)
+    logits[:, np.arange(rows), labels] += 3
+    predictions = Predictions.from_logits(logits, labels=labels)
+    combined = log_softmax(logits.mean(axis=0), axis=1)
+    tracemalloc.start()
+    try:
+        gains, _ = Baselines(predictions, np.arange(rows) % 5, 0).gains(combined, calibrated=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert gains["accuracy"].proven
+    assert peak < 7.5 * logits[0].nbytes

@@ -29,7 +29,7 @@ def _all() -> Iterable[Metric]:
     for rate in ("f1", "precision", "recall"):
         for average in ("macro", "weighted"):
             yield averaged(f"{rate}_{average}", rate, average)
-    yield _loss("log_loss", lambda rows: max(float(rows.log_loss.max()), math.log(rows.log_probs.shape[1])))
+    yield _loss("log_loss", lambda rows: max(float(rows.log_loss.max()), math.log(rows.classes)))
     yield _loss("brier", lambda rows: 2.0)
     for name, kind in (("ece", ""), ("ece_mass", "_mass")):
         found = CalibrationError(kind)

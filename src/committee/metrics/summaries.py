@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -108,7 +108,7 @@ class Summary:
 
         They are label, predicted class and number of rows, in the order of the first two.
         """
-        classes = self.rows.log_probs.shape[1]
+        classes = self.rows.classes
         cells = self.rows.labels * classes + self.rows.predicted
         if classes * classes <= _MOST_CELLS:
             counts = np.bincount(cells)
@@ -151,19 +151,23 @@ class Rows:
 
     Attributes
     ----------
-    log_probs : float array [N, C]
+    source : float array [K, C]
+        The log-probabilities that were read.
     labels, predicted : int64 array [N]
         Class indices.
     log_loss, brier, confidence : float array [N]
         Terms of the log-loss and of the Brier score, and the highest probability.
+    places : int64 array [N], optional
+        The rows of the source; all of them by default.
     """
 
-    log_probs: Floats
+    source: Floats
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
     log_loss: Floats
     brier: Floats
     confidence: Floats
+    places: NDArray[np.int64] | None = None
 
     @classmethod
     def read(cls, log_probs: ArrayLike, labels: ArrayLike) -> Rows:
@@ -195,13 +199,25 @@ class Rows:
         return len(self.labels)
 
     def part(self, where: NDArray[np.bool_]) -> Rows:
-        """Return some of the rows."""
-        return Rows(*(getattr(self, field.name)[where] for field in fields(self)))
+        """Return some of the rows; few metrics need their log-probabilities, which are copied for those."""
+        names = ("labels", "predicted", "log_loss", "brier", "confidence")
+        places = np.flatnonzero(where) if self.places is None else self.places[where]
+        return Rows(self.source, **{name: getattr(self, name)[where] for name in names}, places=places)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.source.shape[1]
+
+    @cached_property
+    def log_probs(self) -> Floats:
+        """Log-probabilities, `[N, C]`."""
+        return self.source if self.places is None else self.source[self.places]
 
     @cached_property
     def whole(self) -> Summary:
         """The summary of all rows."""
-        classes, labels = self.log_probs.shape[1], self.labels
+        classes, labels = self.classes, self.labels
         counts = (
             np.bincount(each, minlength=classes) for each in (labels[self.correct], labels, self.predicted)
         )

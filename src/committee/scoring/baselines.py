@@ -32,9 +32,13 @@ MOST_SORTED = 2**24
 
 @dataclass(frozen=True, eq=False)
 class _Baseline:
-    """The best single member of each fold by one metric, such that larger is better."""
+    """The best single member of each fold by one metric, such that larger is better.
 
-    rows: Any
+    Of its rows, only what a gain in this metric needs is kept: log-probabilities are large.
+    """
+
+    predicted: NDArray[np.int64] | None
+    correct: NDArray[np.bool_] | None
     value: float
     sums: Floats
     draws: Floats
@@ -118,18 +122,15 @@ class Baselines:
             draws.append(scores[:, place] - base.draws)
             error = np.sqrt(corrected(draws[-1].var(), self._resamples.units))
             difference = values[name] - base.value, float(error), sums[:, place] - base.sums
-            gains[name] = paired(name, *difference, base.name, *self._changed(name, rows, base.rows))
+            gains[name] = paired(name, *difference, base.name, *self._changed(rows, base))
         return gains, Draws(tuple(gains), scores.T.astype(np.float32), np.array(draws, np.float32))
 
-    def _changed(
-        self, metric: str, rows: Any, base: Any
-    ) -> tuple[tuple[int, int] | None, NDArray[np.bool_] | None]:
+    def _changed(self, rows: Any, base: _Baseline) -> tuple[tuple[int, int] | None, NDArray[np.bool_] | None]:
         """Return the counts of an exact test, and the units in which predicted classes differ, or None."""
-        known = self._task.metric(metric)
-        exact = known.is_count and not self._has_groups
-        counts = discordant(rows.correct, base.correct) if exact else None
-        changed = self._resamples.any(rows.predicted != base.predicted) if known.by_class else None
-        return counts, changed
+        counts = None if base.correct is None else discordant(rows.correct, base.correct)
+        if base.predicted is None:
+            return counts, None
+        return counts, self._resamples.any(rows.predicted != base.predicted)
 
     def _baselines(self, calibrated: bool) -> dict[str, _Baseline]:
         if calibrated not in self._found:
@@ -175,8 +176,17 @@ class Baselines:
             sums = self._resamples.sums(signed_influences(rows, names))
             members = ", ".join(self._singles.names[member] for member in sorted(set(chosen)))
             for place, (name, value) in enumerate(zip(names, signed_values(rows, names), strict=True)):
-                result[name] = _Baseline(rows, value, sums[:, place], draws[name], f"{what} ({members})")
+                own = self._of_classes(name, rows)
+                result[name] = _Baseline(*own, value, sums[:, place], draws[name], f"{what} ({members})")
         return result
+
+    def _of_classes(
+        self, metric: str, rows: Any
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
+        """Return the predicted classes, and whether they are correct, if gains in a metric need them."""
+        known = self._task.metric(metric)
+        is_exact = known.is_count and not self._has_groups
+        return rows.predicted if known.by_class else None, rows.correct if is_exact else None
 
 
 def draws_of_best(values: Floats, sums: Floats, resamples: Resamples) -> Floats:

@@ -20,6 +20,9 @@ from committee.tasks.base import task_of
 MOST_FITTED = 2**21
 """Values `N * C` that a temperature of a single member is fitted on at most."""
 
+TILE = 2**18
+"""Values that are normalized at once."""
+
 Folds = NDArray[np.int64]
 
 
@@ -113,12 +116,17 @@ class Singles:
         return result
 
     def _log_probs(self, member: int, calibrated: bool) -> LogProbs:
-        outputs = torch.from_numpy(np.array(self._logits[self._order[member]]))
-        result: LogProbs = self._task.normalized(outputs).numpy()
-        if not calibrated:
-            return result
-        scaled = torch.from_numpy(result / self._temperatures(member)[self.fold, None])
-        return scaled.log_softmax(dim=1).numpy()
+        result = np.empty(self._logits.shape[1:], np.float32)
+        step = max(16, TILE // max(1, int(np.prod(result.shape[1:]))))
+        for start in range(0, len(result), step):  # what is read stays in the cache for all passes over it
+            span = slice(start, start + step)
+            outputs = torch.from_numpy(np.array(self._logits[self._order[member], span]))
+            found = self._task.normalized(outputs)
+            if calibrated:
+                heat = torch.from_numpy(self._temperatures(member)[self.fold[span], None])
+                found = (found / heat).log_softmax(dim=1)
+            result[span] = found.numpy()
+        return result
 
     def _fitted(self, member: int) -> NDArray[np.float32]:
         """Return the temperature of each fold, fitted on the other folds."""
