@@ -139,8 +139,23 @@ def test_several_large_files_stay_on_disk(tmp_path: Path, monkeypatch: pytest.Mo
         np.savez(tmp_path / f"{name}.npz", ids=np.arange(9), logits=np.eye(9, dtype=np.float32))
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
     assert blocks_of(read_models(paths).logits) is None
-    monkeypatch.setattr("committee.predictions.folds_of_files.LARGE", 100)
+    monkeypatch.setattr("committee.predictions.folds_of_files.LARGE_FILES", 100)
     assert blocks_of(read_models(paths).logits) is not None
+
+
+def test_large_saved_predictions_stay_on_disk_when_they_are_joined(
+    in_memory: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in in_memory.members:
+        in_memory.select([name]).save(tmp_path / name)
+    parts = [Predictions.load(tmp_path / name) for name in in_memory.members]
+    assert blocks_of(Predictions.join(parts).logits) is None
+    monkeypatch.setattr("committee.predictions.blocks.LARGE_FILES", 100)
+    found = Predictions.join(parts)
+    assert blocks_of(found.logits) is not None
+    np.testing.assert_array_equal(np.array(found.logits), in_memory.logits)
+    mixed = Predictions.join([*parts[:1], in_memory.select(in_memory.members[1:])])
+    np.testing.assert_array_equal(np.array(mixed.logits), in_memory.logits)
 
 
 def test_a_file_that_is_cut_off_after_it_was_opened(in_memory: Predictions, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from committee.predictions.checks import as_float32
 LARGE = 2**22
 """Number of values from which outputs in a file, or in float16, stay where they are."""
 
+LARGE_FILES = 2**30
+"""Bytes of all members together from which outputs in several files stay there."""
+
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
 
@@ -192,9 +195,10 @@ def sources(array: NDArray[Any]) -> list[Source]:
 
 
 def joined(parts: Sequence[Floats]) -> Floats:
-    """Return the members of several outputs `[M, N, C, ...]` behind each other."""
+    """Return the members of several outputs `[M, N, C, ...]` in a row; large ones stay in files."""
     kept = [blocks_of(part) for part in parts]
-    if not any(kept):
+    in_files = sum(part.nbytes for part in parts if isinstance(part, np.memmap))
+    if not any(kept) and in_files <= LARGE_FILES:
         return np.concatenate(parts)
     listed = (sources(part) if each is None else each.sources for each, part in zip(kept, parts, strict=True))
     return cast("Floats", Blocks([source for each in listed for source in each]))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, first_five
+from committee.predictions.blocks import LARGE_FILES
 from committee.predictions.files.base import Table, member_names, read, read_table, to_predictions
 from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
@@ -21,8 +22,6 @@ from committee.predictions.targets import named_alike
 
 log = logging.getLogger(__name__)
 
-LARGE = 2**30
-"""Bytes of all files together from which scores stay in the files, and are read in blocks."""
 _FOLD = re.compile(
     r"(?P<model>.*[^ ._-])[ ._-]+fold[ ._=-]?(?P<fold>\d{1,4})(?P<rest>(?:[ ._-].*)?)", re.IGNORECASE
 )
@@ -96,7 +95,7 @@ def read_models(
     """
     models = models_of(paths).items()
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    reading = replace(reading, on_disk=reading.on_disk or size > LARGE)
+    reading = replace(reading, on_disk=reading.on_disk or size > LARGE_FILES)
     parts = [read_model(name, files, reading, average_folds=average_folds) for name, files in models]
     return Predictions.join(named_alike(parts))
 
