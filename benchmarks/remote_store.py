@@ -9,8 +9,10 @@ import secrets
 import statistics
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,24 @@ COMMANDS = {
 }
 
 
+LATENCY = 0.05
+"""Seconds that a server in another building needs to answer."""
+
+
 class Counted:
-    """A WSGI application that counts requests by method, and the bytes of their bodies."""
+    """A WSGI application that counts requests by method, and the bytes of their bodies.
+
+    It answers each request after a number of seconds, `latency`, as a server behind a network does.
+    """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self.application, self.seen = application, Counter[str]()
+        self.application, self.seen, self.latency = application, Counter[str](), 0.0
 
     def __call__(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         self.seen[environment["REQUEST_METHOD"]] += 1
         self.seen["up"] += int(environment.get("CONTENT_LENGTH") or 0)
+        time.sleep(self.latency)
         answer = b"".join(self.application(environment, start))
         self.seen["down"] += len(answer)
         return [answer]
@@ -122,14 +132,14 @@ def commits(counted: Counted, sizes: dict[str, int], folders: int, rounds: int) 
             note = f"{requests:.1f} requests each"
             what = f"commit of {work} in a store of {folders} folders"
             yield Row("remote store", what, "", middle, low=low, high=high, note=note)
-    counted.seen.clear()
-    yield Row(
-        "remote store",
-        f"first opening of a store of {folders + 1} folders",
-        "",
-        seconds(lambda: Store("s3://bucket/commits", "fresh")),
-        note=f"{counted.seen['GET']} GET, {counted.seen['down'] / 1e6:.2f} MB down",
-    )
+    for latency in (0.0, LATENCY):
+        counted.seen.clear()
+        counted.latency = latency
+        work = f"first opening of a store of {folders + 1} folders, {1000 * latency:g} ms a request"
+        taken = seconds(partial(Store, "s3://bucket/commits", f"fresh{latency}"))
+        note = f"{counted.seen['GET']} GET, {counted.seen['down'] / 1e6:.2f} MB down"
+        yield Row("remote store", work, "", taken, note=note)
+    counted.latency = 0.0
 
 
 def measure(quick: bool) -> list[Row]:

@@ -42,8 +42,8 @@ PATIENCE = (0.05, 0.2, 0.5, 1.0)
 NOTABLE = 10**7
 """Bytes from which a download is a message."""
 
-AT_ONCE = 8
-"""Number of files that are transferred at once."""
+AT_ONCE, SMALL_AT_ONCE = 8, 32
+"""Number of files that are transferred at once, and of manifests and single files, which are small."""
 
 
 class WorkingCopy:
@@ -183,9 +183,9 @@ class WorkingCopy:
         """Return the path in the store of a path of the copy."""
         return place.absolute().relative_to(self.root).as_posix()
 
-    def transfer(self, items: Iterable[Item], move: Callable[[Item], None]) -> None:
+    def transfer(self, items: Iterable[Item], move: Callable[[Item], None], at_once: int = AT_ONCE) -> None:
         """Call `move` for each item, in several threads; raise the first error."""
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with ThreadPoolExecutor(at_once) as threads:
             for _ in threads.map(move, items):
                 pass
 
@@ -232,7 +232,7 @@ class WorkingCopy:
                 self._set_aside(path)
             wanted[path] = entry
         with disk_errors(self.root):
-            self.transfer(wanted.items(), lambda item: self._fetch(*item, is_last))
+            self.transfer(wanted.items(), lambda item: self._fetch(*item, is_last), SMALL_AT_ONCE)
             for path in base.keys() - index.entries.keys():
                 if self.local(path, base[path]) == base[path].sha256:
                     self._discard(inside(self.root, path))
