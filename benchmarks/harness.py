@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -150,30 +150,41 @@ def about(packages: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main(
-    measure: Callable[[bool], list[Row]], *, packages: Sequence[str] = (), threads: int | None = 1
+    measure: Callable[..., list[Row]],
+    *,
+    packages: Sequence[str] = (),
+    threads: int | None = 1,
+    options: Mapping[str, tuple[float, str]] = {},
 ) -> None:
     """Run one benchmark file; `--quick` uses small sizes, and `--json FILE` writes the rows.
 
     Parameters
     ----------
     measure : callable
-        Function from `quick` to rows.
+        Function from `quick`, and the `options` by name, to rows.
     packages : sequence of str
         Additional packages whose versions are reported.
     threads : int, optional
         Threads of BLAS, OpenMP and torch in this process; None keeps the defaults.
+    options : mapping of str to (float, str), optional
+        Default and meaning of each number that the command line takes beside these.
     """
     parser = argparse.ArgumentParser(description=sys.modules[measure.__module__].__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="use small sizes to check that the benchmark runs"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE")
+    for name, (default, meaning) in options.items():
+        parser.add_argument(
+            f"--{name}", type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})"
+        )
     arguments = parser.parse_args()
+    given = {name: getattr(arguments, name) for name in options}
     warnings.simplefilter("ignore")
     if threads is not None:
         torch.set_num_threads(threads)
     with threadpool_limits(threads):
-        rows = measure(arguments.quick)
+        rows = measure(arguments.quick, **given)
     facts = about(packages)
     print_table(rows, facts)
     if arguments.json:

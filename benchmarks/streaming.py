@@ -68,7 +68,7 @@ def run(words: list[str]) -> tuple[list[float], float]:
                     found = status.read_text(encoding="utf-8").partition("RssAnon:")[2].split()[0]
                     anonymous = max(anonymous, int(found) * 1024 / 1e6)
                 time.sleep(0.1)
-        assert process.returncode == 0, words
+        assert process.returncode == 0, words[-3:]
         output.seek(0)
         answer = json.loads(output.read().splitlines()[-1])
     return answer, anonymous

@@ -102,3 +102,8 @@ def _idx(name: str, count: int) -> Labeled:
     )
     images = torch.from_numpy(pixels.reshape(-1, 1, 28, 28)[:count].copy()).float()
     return Labeled((images / 255 - 0.286) / 0.353, torch.from_numpy(labels[:count].copy()).long())
+
+
+def linear(classes: int, channels: int) -> nn.Module:
+    """Return a linear network for 8 x 8 pixels: `python:peers.small_networks:linear` in a recipe."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))
