@@ -122,6 +122,19 @@ def test_an_image_that_a_machine_does_not_read(folder, tmp_path, monkeypatch):
         needs.check()
 
 
+def test_actors_that_fit_on_the_machines():
+    class Ray:
+        @staticmethod
+        def nodes():
+            sizes = [(True, 3, 0), (True, 3, 2), (False, 8, 8), (True, 1, 0)]
+            return [{"Alive": alive, "Resources": {"CPU": cpus, "GPU": gpus}} for alive, cpus, gpus in sizes]
+
+    found = [
+        OnRay(None, {}, cpus=cpus)._copies(Ray, gpus) for cpus, gpus in ((1, False), (2, False), (2, True))
+    ]
+    assert found == [7, 2, 2]
+
+
 def test_a_machine_without_credentials_is_named():
     error = StorageError("s3://a/b", expected="credentials", got="none in the environment")
     assert re.search(

@@ -102,6 +102,11 @@ class OnRay:
             )
         return bool(gpus) and self.device != "cpu"
 
+    def _copies(self, ray: Any, gpus: bool) -> int:
+        """Return how many actors the machines have the processors or GPUs for now."""
+        there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sum(int(each.get("GPU", 0) if gpus else each.get("CPU", 0) // self.cpus) for each in there)
+
     def _pipeline(
         self, ray: Any, tables: PartTables, photos: Sequence[Photo], gpus: bool, needs: Needs
     ) -> Any:
@@ -112,8 +117,6 @@ class OnRay:
         context.execution_options.preserve_order = True
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it raises as well
         blocks = [addresses(photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
-        resources = ray.cluster_resources()
-        now = resources["GPU"] if gpus else resources["CPU"] // self.cpus
         reading = Reading(tables.model.channels, canvases_of(tables.model), needs)
         device = "cuda" if gpus else "cpu"
         arguments = (ray.put(self.shipped), tables.rule, tables.name, dict(self.settings), device, needs)
@@ -127,7 +130,9 @@ class OnRay:
             batch_size=self.settings.get("batch_size", 32),
             batch_format="pyarrow",
             compute=rd.ActorPoolStrategy(
-                min_size=1, initial_size=max(1, min(int(now), len(blocks))), max_size=len(blocks)
+                min_size=1,
+                initial_size=max(1, min(self._copies(ray, gpus), len(blocks))),
+                max_size=len(blocks),  # as many as fit, also on machines that join later
             ),
             num_cpus=self.cpus,
             num_gpus=1 if gpus else 0,
