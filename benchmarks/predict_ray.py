@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,18 @@ from harness import Row, main, spread
 from PIL import Image
 from ray_faults import node
 
-from committee.exporters.base import Card
+from committee.exporters.base import Card, open_exported
 from committee.exporters.onnx import Onnx
+from committee.inference.packed_images import Reading, addresses, entries
+from committee.inference.part_tables import PartTables
+from committee.inference.photos import find_photos
+from committee.inference.predict import canvases_of, predict_entries
+from committee.inference.rules import rule_of
+from committee.inference.time_limit import TimeLimit
 from committee.models.member import Member
 
 QUESTION = "predict on Ray"
+FEW = 64
 RAY_DATA = """
 import sys
 import ray
@@ -123,19 +131,42 @@ def rows_of(folder: Path) -> Any:
     return dataset.dataset(str(folder), format="parquet").to_table()
 
 
+def shares(model: Path, images: Path) -> str:
+    """Return the processor time of an image, in milliseconds, for each part of the work."""
+    found = open_exported(model, "cpu", ())
+    photos, tables = find_photos([images])[:1024], PartTables(found, rule_of(found, coverage=None))
+    reading, limited = Reading(found.channels, canvases_of(found)), TimeLimit(found)
+    marks = [time.process_time()]
+    packed = [reading(addresses(photos[start : start + 32])) for start in range(0, len(photos), 32)]
+    marks.append(time.process_time())
+    unpacked = [list(entries(table, found.channels)) for table in packed]
+    marks.append(time.process_time())
+    answers = [list(predict_entries(limited, each)) for each in unpacked]
+    marks.append(time.process_time())
+    assert sum(len(tables.of(each)) for each in answers) == len(photos)
+    marks.append(time.process_time())
+    names = ("reading, resizing and packing", "unpacking", "the network", "rows")
+    spent = [
+        f"{name} {1000 * (b - a) / len(photos):.2f}"
+        for name, (a, b) in zip(names, pairwise(marks), strict=True)
+    ]
+    return f"ms of processor time: {', '.join(spent)}"
+
+
 def measure(quick: bool) -> list[Row]:
     """Return the rows of this file."""
     count, rounds = (2000, 1) if quick else (10000, 3)
     os.environ.update(
         RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16), OMP_NUM_THREADS="1", RAY_TQDM="0"
     )
-    found: dict[str, list[tuple[float, float]]] = {"local": [], "ray": [], "ray_data": []}
+    found: dict[str, list[tuple[float, float]]] = {"local": [], "ray": [], "ray_data": [], "start": []}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         address, _ = stack.enter_context(node("127.0.0.2", "--head", "--port=0"))
         stack.enter_context(node("127.0.0.3", f"--address={address}"))
         model, images = write_model(folder), folder / "images"
         write_images(images, count)
+        write_images(folder / "few", FEW)
         for turn in range(rounds):
             outs = {name: folder / f"{name}{turn}" for name in found}
             on_ray = ("--executor", "ray", "--address", address)
@@ -143,26 +174,52 @@ def measure(quick: bool) -> list[Row]:
             found["local"].append(timed(predict(model, images, outs["local"])))
             found["ray"].append(timed(predict(model, images, outs["ray"], *on_ray)))
             found["ray_data"].append(timed(alone))
+            found["start"].append(timed(predict(model, folder / "few", outs["start"], *on_ray)))
             assert rows_of(outs["ray"]).equals(rows_of(outs["local"]))
             assert len(rows_of(outs["ray_data"])) == count
+        parts = shares(model, images)
     work = f"{count} images of 32 x 32 pixels to Parquet, an ONNX file, one thread for each copy"
     times = {name: [seconds for seconds, _ in each] for name, each in found.items()}
     rates = {name: f"{count / spread(each)[0]:.0f}" for name, each in times.items()}
     ray, own = times["ray"], spread(times["ray"])[0]
-    return [
-        Row(
-            QUESTION,
-            f"{work}: Ray, two nodes, rows as of one process",
-            peer,
-            own,
-            *spread([theirs / each for theirs, each in zip(times[name], ray, strict=True)]),
-            note=f"{rates[name]} images a second, {rates['ray']} on Ray",
-        )
-        for peer, name in (("one process", "local"), ("Ray Data alone", "ray_data"))
-    ] + [
-        Row(QUESTION, f"{work}: memory of {who}", "", spread([each for _, each in found[name]])[0], unit="MB")
-        for who, name in (("one process", "local"), ("the driver of Ray", "ray"))
+    later = (count - FEW) / spread([whole - start for whole, start in zip(ray, times["start"], strict=True)])[
+        0
     ]
+    start = spread(times["start"])
+    return (
+        [
+            Row(
+                QUESTION,
+                f"{work}: Ray, two nodes, rows as of one process",
+                peer,
+                own,
+                *spread([theirs / each for theirs, each in zip(times[name], ray, strict=True)]),
+                note=f"{rates[name]} images a second, {rates['ray']} on Ray",
+            )
+            for peer, name in (("one process", "local"), ("Ray Data alone", "ray_data"))
+        ]
+        + [
+            Row(
+                QUESTION,
+                f"{FEW} of them on Ray: the start",
+                "",
+                start[0],
+                low=start[1],
+                high=start[2],
+                note=f"{later:.0f} images a second after it; {parts}",
+            )
+        ]
+        + [
+            Row(
+                QUESTION,
+                f"{work}: memory of {who}",
+                "",
+                spread([each for _, each in found[name]])[0],
+                unit="MB",
+            )
+            for who, name in (("one process", "local"), ("the driver of Ray", "ray"))
+        ]
+    )
 
 
 if __name__ == "__main__":
