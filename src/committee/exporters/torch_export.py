@@ -71,10 +71,11 @@ class TorchExport(Exporter):
         from committee.base.devices import resolve
         from committee.exporters._card import CARD, CalledPredictor, damaged, read_card
         from committee.exporters._quiet import quiet
+        from committee.exporters._sizes import sizes_read_once
 
         where, extra = resolve(device), {CARD: ""}
         try:
-            with quiet():
+            with quiet(), sizes_read_once():
                 program = torch.export.load(file, extra_files=extra)
                 program = program if where.type == "cpu" else move_to_device_pass(program, where)
                 module = program.module(check_guards=False)
