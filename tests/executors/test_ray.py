@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -183,6 +184,23 @@ def test_late_nodes_that_differ_get_no_fits_and_the_last_one_ends_the_run(ray_cl
 def test_options_out_of_range_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"executor.{next(iter(option))}: expected at least"):
         Ray(**option)
+
+
+@pytest.mark.parametrize(("gpus", "slots"), [(1.0, 3), (0.5, 6), (0.1, 30), (1 / 3, 9), (2.0, 1), (0.0, 80)])
+def test_fits_share_gpus(gpus: float, slots: int) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 40.0, "GPU": count}} for count in (2.0, 1.0)]
+    nodes.append({"Alive": False, "Resources": {"CPU": 40.0, "GPU": 8.0}})
+    assert Ray()._slots(SimpleNamespace(nodes=lambda: nodes), gpus) == slots
+
+
+def test_more_fits_are_sent_once_their_share_of_a_gpu_is_known() -> None:
+    flight = Flight.__new__(Flight)
+    flight.gpus, flight.share, flight._shares = 1.0, True, {}
+    assert flight.least_gpus == 1.0
+    flight._shares = {"small": 0.25, "large": 0.5}
+    assert flight.least_gpus == 0.25
+    flight.share = False
+    assert flight.least_gpus == 1.0
 
 
 def test_a_fit_that_no_node_has_room_for_is_refused(ray_cluster: str) -> None:

@@ -29,7 +29,9 @@ WAIT_SECONDS = 0.5
 STOP_SECONDS = 7.0
 """Time for batches to end and states to arrive: less than `interrupt` gives this process."""
 PACKED_SECONDS = 1.0
-"""Time that a task of Ray should take at least, to which short fits are packed."""
+"""Time to which short fits are packed into a task of Ray: what a lost process costs them at most.
+
+The task itself costs some milliseconds (`benchmarks/ray_overhead.py` shows no difference to 3 seconds)."""
 MOST = 16
 """Largest number of fits in a task."""
 CONTEXT = 0.02
@@ -101,6 +103,11 @@ class Flight:
     def room(self, slots: int) -> bool:
         """Return whether more tasks can be sent, so that each slot has a task and another one waiting."""
         return self.count < 2 * slots * max(map(self._pack, self._seconds), default=1)
+
+    @property
+    def least_gpus(self) -> float:
+        """GPUs that the smallest fits take."""
+        return min(self._shares.values(), default=self.gpus) if self.share else self.gpus
 
     @property
     def count(self) -> int:

@@ -18,6 +18,8 @@ from committee.executors.shared.work import StoredWork
 from committee.store.lock import outermost
 
 PROBE_SECONDS = 60.0
+ROUNDING = 1e-6
+"""Tolerance of a number of shares: 1 // 0.1 is 9."""
 
 
 class Ray(Executor):
@@ -92,7 +94,7 @@ class Ray(Executor):
                 yield from scheduler.finished()
                 if scheduler.is_over:
                     return
-                slots = max(1, self._slots(ray, gpus))
+                slots = max(1, self._slots(ray, flight.least_gpus))
                 limit = slots if self.workers == "auto" else self.workers
                 self._add(scheduler, work, flight, limit, report)
                 flight.launch(slots)
@@ -133,7 +135,8 @@ class Ray(Executor):
         for each in ray.nodes():
             if each["Alive"]:
                 cpus = each["Resources"].get("CPU", 0) // self.cpus
-                total += int(min(cpus, each["Resources"].get("GPU", 0) // gpus) if gpus else cpus)
+                shares = each["Resources"].get("GPU", 0) / gpus + ROUNDING if gpus else cpus
+                total += int(min(cpus, shares))
         if not total:
             raise UsageError(
                 "executor ray",
