@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from committee.base.text import count
 from committee.errors import MismatchError, UsageError
 from committee.executors.base import Executor, Report
 from committee.executors.shared.division import Division, Workers
@@ -185,6 +186,7 @@ def _require_equal(ray: Any, wanted: dict[str, Any]) -> None:
             rows,
             "nodes of the Ray cluster",
             expected="what this process has",
-            got=f"{len(rows)} differences",
-            todo="Install the same versions on all nodes, and put files on a disk that all nodes see.",
+            got=count(len(rows), "difference"),
+            todo="Install the same versions and modules on all nodes, and put files on a disk that all nodes "
+            "see.",
         )

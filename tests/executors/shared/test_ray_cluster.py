@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from committee.errors import CommitteeError, UsageError
-from committee.executors.shared.ray_cluster import connect
+from committee.executors.shared.ray_cluster import _refused, connect
 
 pytest.importorskip("ray")
 START = "Start one with: ray start --head (and on each further machine: ray start --address=HEAD:6379)."
@@ -35,6 +35,21 @@ def test_no_cluster_at_an_address_says_how_to_start_one() -> None:
             connect(address)
     assert str(error.value).startswith(f"Ray cluster: expected one at {address}, got none (")
     assert str(error.value).endswith(START)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Could not find any running Ray instance. Please specify", "Start one with: ray start --head"),
+        (
+            "Failed to connect to Ray cluster at 127.0.0.2:6401",
+            "If the cluster uses tokens, set RAY_AUTH_MODE",
+        ),
+    ],
+)
+def test_a_cluster_that_was_found_and_refuses_is_not_said_to_be_absent(said: str, advice: str) -> None:
+    error = _refused(None, ConnectionError(said))
+    assert "on this machine" in str(error) and advice in str(error)
 
 
 def test_ray_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ TOKEN = (
     "If the cluster uses tokens, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) as on "
     "its nodes."
 )
+REFUSED = "Failed to connect to Ray cluster at"
+"""What Ray says of a cluster whose address it knows; of none, it says that it could not find one."""
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ def _refused(address: str | None, error: Exception) -> CommitteeError:
             got=text,
             todo=f"Add this machine to the cluster: ray start --address={address or 'HEAD:6379'}",
         )
-    if address is None:
+    if address is None and REFUSED not in text:
         return _none(where, text)
     return CommitteeError(
         f"Ray cluster {where}", expected="one that accepts this process", got=text, todo=TOKEN
