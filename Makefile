@@ -8,7 +8,7 @@ WORKERS ?= 2
 BENCH := .venv-bench/bin
 BENCH_STAMP := .venv-bench/.installed
 
-.PHONY: env demo test test-fast test-cluster check bench docs wheel clean
+.PHONY: env demo test test-fast check bench docs wheel clean
 
 env: $(STAMP)
 
@@ -29,10 +29,6 @@ test: env
 # Without what trains or exports networks, simulates for seconds or runs the docs: what is not marked `slow`.
 test-fast: env
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
-
-# Tests with a Ray cluster and a stand-in of S3, in a process of their own.
-test-cluster: env
-	COMMITTEE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/executors tests/inference tests/store/remote
 
 check: env
 	$(BIN)/ruff format --check .

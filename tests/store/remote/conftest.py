@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +19,6 @@ from committee.store.remote.working_copy import WorkingCopy
 def s3_server() -> Iterator[str]:
     """The address of a server with a bucket named `bucket`."""
     boto3 = pytest.importorskip("boto3")
-    if not os.environ.get("COMMITTEE_TEST_CLUSTER"):
-        pytest.skip("COMMITTEE_TEST_CLUSTER is not set: make test-cluster")
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
