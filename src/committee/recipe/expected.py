@@ -38,7 +38,9 @@ def expected_of(details: Any) -> str:
     if kind == "literal_error":
         choices = choices_of(details)
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-    return _EXPECTED.get(kind, details["msg"]).format(**context)
+    if kind not in _EXPECTED:
+        return str(details["msg"])
+    return _EXPECTED[kind].format(**context)
 
 
 def choices_of(details: Any) -> list[str]:
