@@ -165,13 +165,14 @@ def test_nodes_that_lack_something_are_named_before_any_fit(
 
 def test_late_nodes_that_differ_get_no_fits_and_the_last_one_ends_the_run(ray_cluster: str) -> None:
     class Alone:
-        """A cluster of one node."""
+        """A cluster of one node with CPUs; the other one is that of the driver."""
 
         def nodes(self) -> list[dict[str, Any]]:
-            return [{"NodeID": "n1", "NodeManagerAddress": "10.0.0.7", "Alive": True}]
+            own = {"NodeID": "n0", "NodeManagerAddress": "10.0.0.1", "Alive": True, "Resources": {}}
+            return [own, own | {"NodeID": "n1", "NodeManagerAddress": "10.0.0.7", "Resources": {"CPU": 1.0}}]
 
     flight = Flight.__new__(Flight)
-    flight.ray, flight._avoided = Alone(), []
+    flight.ray, flight._avoided, flight.threads = Alone(), [], 1
     with pytest.raises(CommitteeError) as error:
         flight._avoid("n1", ["torch: expected 2.15, got 2.14"])
     assert str(error.value) == (

@@ -152,6 +152,16 @@ def test_short_fits_are_packed_once_the_time_of_their_kind_is_known() -> None:
     assert flight._pack("kind") == MOST
 
 
+def test_what_a_stopped_process_has_not_done_is_sent_again() -> None:
+    flight: Any = Flight.__new__(Flight)
+    flight.ray, flight._waiting = SimpleNamespace(get=lambda answer: answer), []
+    flight.work, flight._seconds, flight._shares = SimpleNamespace(alike=lambda task: "kind"), {}, {}
+    flight._keep = lambda task, folders: None
+    answer = Answer(results=[True], seconds=[0.1])
+    assert flight._received(("first", "second", "third"), answer) == [("first", True)]
+    assert flight._waiting == ["second", "third"]
+
+
 def test_what_arrives_is_verified_before_it_is_in_the_store(near: Near, store: Store) -> None:
     (content,) = _contents([store.checkpoint("net", 0)], store.root).values()
     put(store.checkpoint("twin", 0), content)

@@ -176,6 +176,7 @@ class Flight:
         except self.ray.exceptions.RayError as error:
             return self._lost(tasks, error)
         if isinstance(found, Answer):
+            self._waiting += tasks[len(found.results) :]  # if a signal has stopped their process
             return self._stored(tasks, found)
         node, lacking = found
         self._avoid(node, lacking)
@@ -188,14 +189,16 @@ class Flight:
         Raises
         ------
         CommitteeError
-            No other node is left.
+            No other node is left that has the CPUs of a fit.
         """
-        alive = {each["NodeID"]: each["NodeManagerAddress"] for each in self.ray.nodes() if each["Alive"]}
-        where, what = alive.get(node, node), "; ".join(lacking)
+        nodes = [each for each in self.ray.nodes() if each["Alive"]]
+        able = [each for each in nodes if each["Resources"].get("CPU", 0) >= self.threads]
+        there = {each["NodeID"]: each["NodeManagerAddress"] for each in able}
+        where, what = there.get(node, node), "; ".join(lacking)
         if node not in self._avoided:
             log.warning("%s: %s; it makes no fits of this run", where, what)
             self._avoided.append(node)
-        if alive.keys() <= set(self._avoided):
+        if there.keys() <= set(self._avoided):
             raise CommitteeError(
                 "executor ray",
                 expected="a node with what this process has",

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from committee.errors import CommitteeError, UsageError
+from committee.executors.shared import ray_cluster
 from committee.executors.shared.ray_cluster import _refused, connect
 
 pytest.importorskip("ray")
@@ -25,6 +26,18 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
         f"'{address}'. Run this command on a machine of the cluster, which 'ray start --address=HOST:PORT' "
         "adds."
     )
+
+
+@pytest.mark.parametrize("value", ["", "auto"])
+def test_a_variable_without_an_address_is_the_cluster_of_this_machine(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str | None]()
+    monkeypatch.setenv("RAY_ADDRESS", value)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(ray_cluster, "_connect", lambda ray, address: asked.append(address))
+    connect()
+    assert asked == [None]
 
 
 def test_no_cluster_at_an_address_says_how_to_start_one() -> None:

@@ -57,7 +57,7 @@ def connect(address: str | None = None) -> Any:
     """
     if not is_installed("ray"):
         raise require("ray", "ray", "executor ray")
-    named = address or os.environ.get("RAY_ADDRESS")
+    named = address or os.environ.get("RAY_ADDRESS") or "auto"
     address = None if named == "auto" else named
     if address is not None:
         _check(address)
