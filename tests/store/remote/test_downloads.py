@@ -1,8 +1,14 @@
+import io
+
+import numpy as np
 import pytest
 from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
+from PIL import Image
 
 from committee.errors import CommitteeError, DataError, MismatchError, StoreError, UsageError
+from committee.images.source import read
+from committee.recipe.dataset import Dataset as Settings
 from committee.store.remote import downloads
 from committee.store.remote.downloads import bring, bring_named, by_address
 from committee.store.remote.refusals import RemoteError
@@ -56,6 +62,7 @@ def test_a_folder_is_downloaded_once_and_follows_its_changes(storage):
     put(storage, **{"dog/b.png": b"22", "dog/c.png": b"6"})
     storage.store.delete("data/cat/a #1?.png")
     assert contents(bring(HERE)) == {"dog/b.png": b"22", "dog/c.png": b"6"}
+    assert not (folder / "cat").exists()  # which would be a class without images
     assert storage.read[2:] in (["data/dog/b.png", "data/dog/c.png"], ["data/dog/c.png", "data/dog/b.png"])
     (folder / "dog/c.png").write_bytes(b"x")  # on the disk
     assert contents(bring(HERE))["dog/c.png"] == b"6"
@@ -120,6 +127,20 @@ def test_a_table_brings_the_files_that_it_names(storage, tmp_path):
     bring_named(folder, ["a.png", "../images/b.png", "none.png", "../../../../x.png", "/abs.png"])
     assert contents(folder.parent) == {"sets/a.png": b"1", "sets/labels.csv": b"", "images/b.png": b"2"}
     bring_named(tmp_path, ["a.png"])
+    bring_named(folder / ".." / "images", ["c.png"])
+    assert contents(folder.parent)["images/c.png"] == b"3"
+
+
+def test_a_table_of_masks_brings_the_file_with_their_classes(storage):
+    image = io.BytesIO()
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(image, "png")
+    put(storage, **{"sets/t.csv": b"path,mask\na.png,../masks/a.png\nb.png,../masks/b.png\n"})
+    put(
+        storage, **{f"{folder}/{name}.png": image.getvalue() for folder in ("sets", "masks") for name in "ab"}
+    )
+    put(storage, **{"masks/classes.txt": b"sky\nroad\n", "masks/other.txt": b""})
+    samples = read(Settings(path=f"{HERE}/sets/t.csv"))
+    assert samples.masks is not None and dict(samples.masks.classes) == {0: "sky", 1: "road"}
 
 
 @pytest.mark.parametrize("address", [f"{HERE}/none", "s3://bucket/data/mod", "s3://bucket"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from committee.base.csv_cells import texts
 from committee.errors import DataError, first_five, nearest
 from committee.images.files import Files
+from committee.images.mask_classes import NAMES
 from committee.images.masks import Masks
 from committee.images.numbers import numbers
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
@@ -123,7 +124,10 @@ class Table(Reader):
         cells = _required(rows, file, MASK, "a mask")
         sources = _images(cells, file.parent, f"{file}: column '{MASK}'")[1]
         folders = dict.fromkeys(path.parent for path in sources if isinstance(path, Path))
-        return Masks(sources, tuple(dict.fromkeys((*folders, file.parent))), targets=tuple(targets))
+        places = tuple(dict.fromkeys((*folders, file.parent)))
+        for place in places:
+            bring_named(place, NAMES)
+        return Masks(sources, places, targets=tuple(targets))
 
     def _labels(
         self, rows: Sequence[Row], file: Path, ids: Sequence[str]

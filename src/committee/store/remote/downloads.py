@@ -271,13 +271,22 @@ class BucketCopy:
 
     def _remove(self, gone: list[str], known: dict[str, list[Any]]) -> None:
         for key in gone:
-            inside(self.root, key).unlink(missing_ok=True)
+            place = inside(self.root, key)
+            place.unlink(missing_ok=True)
+            self._remove_empty(place.parent)
             del known[key]
         if gone:
             rows = (json.dumps([key, *facts]) for key, facts in known.items())
             new = (self.folder / LIST).with_suffix(".new")
             new.write_text("".join(f"{row}\n" for row in rows), "utf-8")
             new.replace(self.folder / LIST)
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove folders without files, of which storage has none: one would be a class without images."""
+        with contextlib.suppress(OSError):  # one that has files
+            while folder != self.root:
+                folder.rmdir()
+                folder = folder.parent
 
     @contextlib.contextmanager
     def _errors(self, key: str) -> Iterator[None]:
@@ -315,8 +324,8 @@ def _parent(key: str) -> str:
 
 def _joined(base: PurePosixPath, name: str) -> str | None:
     """Return the key of a file that a table names, or None if it is none of the bucket."""
-    parts = list[str]() if base == PurePosixPath() else list(base.parts)
-    for part in PurePosixPath(name).parts:
+    parts = list[str]()
+    for part in (*base.parts, *PurePosixPath(name).parts):
         if part == "/" or (part == ".." and not parts):
             return None
         if part == "..":
