@@ -22,6 +22,7 @@ from committee.inference.photos import find_photos
 from committee.inference.predict import _decoded
 from committee.inference.ray_nodes import Needs, unseen, versions
 from committee.inference.rules import rule_of
+from committee.store.remote.refusals import refusal
 
 pytest.importorskip("pyarrow")
 
@@ -139,6 +140,15 @@ def test_a_machine_without_credentials_is_named():
     error = StorageError("s3://a/b", expected="credentials", got="none in the environment")
     assert re.search(
         r"cluster: expected access to s3://a/b, as .*, got none \(credentials: none in the environment\)",
+        str(unseen(RemoteFile("s3://a/b"), error)),
+    )
+
+
+def test_a_storage_that_a_machine_does_not_reach_is_named():
+    error = refusal("s3://a/b", "s3", OSError("Generic S3 error: no route"))
+    assert re.search(
+        r"cluster: expected access to s3://a/b, as .*, got none \(s3://a/b: cannot be reached \(no route\)\)"
+        r"\. Check the network and the address of the server, then",
         str(unseen(RemoteFile("s3://a/b"), error)),
     )
 

@@ -176,16 +176,7 @@ def storage_error(url: str, error: Exception, needs: str = READING) -> Exception
     """
     if isinstance(error, CommitteeError):
         return error
-    text, kind = str(error), _kind(url)
-    if "invalid path" in text:
-        name = (re.findall(r'[Pp]ath "(.*?)"', text) or [text])[0]
-        return StorageError(
-            printable(url),
-            expected="names without empty parts and without '..' between their '/'",
-            got=repr(name),
-            todo="Rename the object, or name the folders beside it.",
-        )
-    if kind is not None:
+    if (kind := _kind(url)) is not None:
         return refusal(url, kind, error, needs)
     return StorageError(
         printable(url),

@@ -107,13 +107,17 @@ def is_readable(photo: Photo) -> bool:
 def unseen(photo: Photo, error: CommitteeError) -> CommitteeError:
     """Return the error for an image that this machine of the cluster cannot read."""
     is_remote = isinstance(photo, RemoteFile)
+    told = f"{error.expected}: {error.got}"
+    todo = "Set the same credentials in its environment, and start its node of Ray again."
+    if not is_remote:
+        todo = "Put the images on a disk that all machines see, or on an object storage (s3://...)."
+    elif isinstance(error, StorageError) and not error.expected:  # one that cannot be reached
+        told, todo = error.who, error.todo
     return (StorageError if is_remote else DataError)(
         host(),
         expected=f"access to {printable(photo.as_posix())}, as on the machine that started the command",
-        got=f"none ({getattr(error, 'reason', f'{error.expected}: {error.got}')})",
-        todo="Set the same credentials in its environment, and start its node of Ray again."
-        if is_remote
-        else "Put the images on a disk that all machines see, or on an object storage (s3://...).",
+        got=f"none ({getattr(error, 'reason', told)})",
+        todo=todo,
     )
 
 

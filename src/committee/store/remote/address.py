@@ -51,9 +51,9 @@ def normalized(root: str | Path) -> str:
     parts = rest.split("/")
     if scheme != "file" and (not rest or re.search(r"[@?#]", parts[0]) or {"..", ".", ""} & set(parts)):
         raise UsageError(
-            "--store",
+            "address",
             expected="an address such as s3://bucket/prefix, without credentials",
-            got=f"'{re.sub('//.*@', '//...@', str(root))}'",
+            got=f"'{re.sub('/+.*@', '//...@', str(root))}'",
             todo="Set credentials as variables of the environment, such as AWS_ACCESS_KEY_ID.",
         )
     return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"

@@ -57,6 +57,8 @@ def refusal(address: str, kind: str, error: Exception, needs: str = WRITING) -> 
     who = printable(address)
     if is_absent_bucket(error):
         return no_bucket(address)
+    if "invalid path" in text:
+        return bad_name(address, text)
     if _NONE.search(text):
         return no_credentials(address, kind)
     if _UNSUPPORTED.search(text) or isinstance(error, NotImplementedError):
@@ -96,6 +98,16 @@ def no_credentials(address: str, kind: str) -> RemoteError:
     """Return the error for storage without credentials in the environment."""
     todo = f"{CREDENTIALS[kind]}, {AGAIN}"
     return RemoteError(printable(address), expected="credentials", got="none in the environment", todo=todo)
+
+
+def bad_name(address: str, text: str) -> RemoteError:
+    """Return the error for an object whose key the client cannot address."""
+    return RemoteError(
+        printable(address),
+        expected="names without empty parts and without '..' between their '/'",
+        got=repr((re.findall(r'[Pp]ath "(.*?)"', text) or [text])[0]),
+        todo="Rename the object, or name the folders beside it.",
+    )
 
 
 def no_bucket(address: str) -> RemoteError:
