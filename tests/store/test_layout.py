@@ -1,6 +1,7 @@
 import errno
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,11 @@ def filled(store):
     put(store.ensemble("soft_voting_ensemble"), method="soft_voting")
     put(store.ensemble("best"), method="stacking_lr")
     return store
+
+
+def test_a_folder_below_the_home_folder():
+    """A shell does not expand `--store=~/cells`, nor a recipe `store: ~/cells`."""
+    assert Store("~/cells").root == Path.home() / "cells"
 
 
 def test_places(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os.path
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ def open_store(root: str | Path, cache: str | Path | None = None) -> Path:
     Parameters
     ----------
     root : str or Path
-        A folder, or an address such as `s3://bucket/prefix`.
+        A folder, which may begin with `~`, or an address such as `s3://bucket/prefix`.
     cache : str or Path, optional
         The folder of all working copies; by default `$COMMITTEE_STORE_CACHE`, or `~/.cache/committee/stores`.
 
@@ -42,7 +43,8 @@ def open_store(root: str | Path, cache: str | Path | None = None) -> Path:
     from committee.store.remote.address import copy_folder, is_address, local_path, normalized
 
     if not is_address(root):
-        return Path(root)
+        # A shell does not expand `--store=~/cells`, nor a recipe. `Path` would refuse an unknown user.
+        return Path(os.path.expanduser(root))  # noqa: PTH111
     address = normalized(root)
     if (path := local_path(address)) is not None:
         return path
