@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 
-from committee.combiners._stacker import Stacker
-from committee.combiners.base import COMBINERS, build
+from committee.combiners._stacker import LIMITS, Stacker
+from committee.combiners.base import COMBINERS, build, load, save
 from committee.combiners.shared.serving import default_task, serving
 from committee.combiners.stacking_lr import StackingLr
 from committee.errors import DataError, UsageError
@@ -183,3 +186,27 @@ def test_features_outside_the_range_of_the_fit_are_not_extrapolated(spec, digits
     vote = evaluate(build("soft_voting").fit(rows).combine(wrong), rows.labels)["log_loss"]
     found = evaluate(rule.combine(wrong), rows.labels)["log_loss"]
     assert found < 4 * vote  # 170 times without limits, for `stacking_lr`
+
+
+@every
+def test_files_of_a_version_without_limits_predict_as_before(
+    spec, digits: Predictions, tmp_path: Path
+) -> None:
+    rows = digits.rows(np.arange(200))
+    rule = build(spec).fit(rows)
+    save(rule, tmp_path)
+    _remove_limits(tmp_path)
+    found = load(tmp_path)
+    np.testing.assert_allclose(found.combine(rows.logits), rule.combine(rows.logits), atol=1e-5)
+    beyond = 20 * rows.logits[:, ::-1]
+    rule.set_buffers(**{LIMITS: np.array([[-np.inf], [np.inf]], np.float32)})
+    np.testing.assert_allclose(found.combine(beyond), rule.combine(beyond), atol=1e-5)
+
+
+def _remove_limits(folder: Path) -> None:
+    """Change a stored stack to what a version without limits wrote."""
+    described, path = folder / "combiner.json", folder / "combiner.safetensors"
+    facts, tensors = json.loads(described.read_text(encoding="utf-8")), load_file(path)
+    del facts["buffers"][LIMITS], tensors[LIMITS]
+    described.write_text(json.dumps(facts), encoding="utf-8")
+    save_file(tensors, path)

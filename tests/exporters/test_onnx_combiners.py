@@ -82,6 +82,17 @@ def test_every_combiner(key, of_vectors, rows, vectors, tmp_path):
     check(Ensemble(of_vectors, combiner, class_names=CLASSES), vectors, tmp_path)
 
 
+def test_a_stack_does_not_extrapolate(of_vectors, rows, vectors, tmp_path):
+    """The file moves features outside the range of the fit to its limits, too."""
+    far = [10 * batch for batch in vectors]
+    stack = build("stacking_lr").fit(rows)
+    check(Ensemble(of_vectors, stack, class_names=CLASSES), far, tmp_path)
+    logits = torch.stack([member(torch.tensor(far[2])) for member in of_vectors])
+    limited = stack(logits)
+    stack.set_buffers(feature_limits=torch.tensor([[-torch.inf], [torch.inf]]))
+    assert (stack(logits).exp() - limited.exp()).abs().max() > 0.1
+
+
 def test_a_member_of_weight_zero(members, photos, tmp_path, recwarn):
     """The logarithm of its weight is -inf, which must not cause a warning."""
     check(Ensemble(members, weights=[0.5, 0.0, 0.5]), several_sizes(list(photos)), tmp_path)
