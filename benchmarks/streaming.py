@@ -7,7 +7,7 @@ process (VmHWM of Linux). It counts anonymous memory, which only this process ha
 files, which the system can drop at any time: libraries, and what was read of the predictions last. The
 largest anonymous part is sampled every 0.1 s. Logits are simulated: rows of one table of noise in random
 order, plus the signal of the label. The files are in the folder for temporary files (TMPDIR), and are deleted
-at the end.
+at the end. The first two methods take about five minutes each; `pruned` may take more than an hour.
 """
 
 from __future__ import annotations
