@@ -1,9 +1,9 @@
 """Serve models over HTTP and gRPC.
 
-MODEL is a member or an ensemble of the store, or the path of an exported file or of a bundle, as for
-committee predict; NAME=MODEL gives it another name in the server. A photo is predicted with POST /predict,
-arrays with the Open Inference Protocol v2, as clients of Triton and KServe send them; the page at / predicts
-a photo that is dropped on it. The first model is the default of /predict.
+MODEL is a member or an ensemble of the store, or the path or address of an exported file or of a bundle, as
+for committee predict; NAME=MODEL gives it another name in the server. A photo is predicted with POST
+/predict, arrays with the Open Inference Protocol v2, as clients of Triton and KServe send them; the page at /
+predicts a photo that is dropped on it. The first model is the default of /predict.
 
 Only this computer reaches the server, unless --host names another address, which needs a token. SIGTERM and
 Ctrl-C end it after it has answered what it accepted.

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 class MemberTemperature(Calibrator):
     """Divide each member's logits by its temperature (Guo et al. 2017), then combine with `inner`.
 
-    If `inner` learns, it is fitted on logits whose temperatures were fitted on other rows, with folds drawn
-    inside the given rows. The final temperatures are then fitted on all rows.
+    If `inner` learns, it is fitted on logits whose temperatures were fitted on other rows: those of the other
+    folds of the networks or, if the rows have fewer than two, of folds that are drawn. The final temperatures
+    are then fitted on all rows.
 
     Parameters
     ----------
     inner : Combiner, str or mapping
         The combiner of the calibrated members, its key, or `{"combiner": key, **options}`.
     seed : int
-        Seed of the inner folds.
+        Seed of folds that are drawn if the predictions have none.
 
     See Also
     --------

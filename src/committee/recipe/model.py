@@ -134,7 +134,7 @@ class Recipe(Section):
         None,
         description="Folder of all results, relative to the current folder, or an address such as "
         "s3://bucket/prefix. The option --store and the variable $COMMITTEE_STORE take precedence; null is "
-        "./store.",
+        "./store. Only commands read it: functions of Python take the store as an argument.",
     )
     pruning: Pruning | None = Field(None, description="Selection of members by score and cost.")
     distillation: Distillation | None = Field(

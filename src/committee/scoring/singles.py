@@ -123,8 +123,8 @@ class Singles:
             outputs = torch.from_numpy(np.array(self._logits[self._order[member], span]))
             found = self._task.normalized(outputs)
             if calibrated:
-                heat = torch.from_numpy(self._temperatures(member)[self.fold[span], None])
-                found = (found / heat).log_softmax(dim=1)
+                temperature = torch.from_numpy(self._temperatures(member)[self.fold[span], None])
+                found = (found / temperature).log_softmax(dim=1)
             result[span] = found.numpy()
         return result
 

@@ -26,7 +26,7 @@ class Calibrator(Combiner):
     inner : Combiner, str or mapping
         The combiner that is calibrated, or its specification.
     seed : int
-        Seed of the inner folds.
+        Seed of folds that are drawn if the predictions have none.
 
     See Also
     --------

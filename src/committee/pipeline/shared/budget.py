@@ -31,7 +31,8 @@ def estimates(
 ) -> dict[str, float]:
     """Return about how many seconds it takes to score each combiner.
 
-    A combiner is fitted once without each fold and once on all rows.
+    A combiner is fitted once without each fold and once on all rows. What some are fitted on beside that, if
+    members are weak (`ways_to_split`), is not counted.
     """
     fits = 6 if folds is None else len(np.unique(folds)) + 1
     sizes = predictions.logits.shape

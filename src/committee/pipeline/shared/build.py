@@ -181,7 +181,8 @@ def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, 
     """Return how many fits each ensemble would take.
 
     A combiner with fitted parameters is fitted once without each fold and once on all rows; others are not,
-    nor is one that is up to date. The calibration of its output uses these fits.
+    nor is one that is up to date. One that may give a member a negative weight may be fitted on parts of the
+    folds as well: see `ways_to_split`. The calibration of its output uses these fits.
     """
     rows = context.predictions
     folds = redraw_folds(rows, context.seed) if rows.folds is None else rows.folds
