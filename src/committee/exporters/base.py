@@ -17,7 +17,7 @@ from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
 from committee.store.remote.address import is_address
-from committee.store.remote.downloads import bring, by_address
+from committee.store.remote.downloads import bring_stored, by_address
 from committee.untrusted.documents import read_json
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     --------
     Exporter : The formats, with an example.
     """
-    fetch(path := bring(path) if is_address(path) else Path(path))
+    fetch(path := bring_stored(path) if is_address(path) else Path(path))
     if not path.exists():
         raise missing(UsageError, path)
     key = format_of(path)

@@ -11,7 +11,7 @@ from committee.exporters.base import format_of
 from committee.pipeline.bundling.reading import is_bundle
 from committee.store.copies import fetch
 from committee.store.remote.address import is_address
-from committee.store.remote.downloads import bring
+from committee.store.remote.downloads import bring_stored
 
 if TYPE_CHECKING:
     from committee.store.layout import Store
@@ -25,7 +25,7 @@ def path_of(name: str, store: Store) -> Path | None:
     `s3://bucket/model.onnx`, is downloaded first.
     """
     if is_address(name):
-        return bring(name)
+        return bring_stored(name)
     path = Path(name)
     fetch(path)
     if any(mark in name for mark in (os.sep, os.altsep) if mark):

@@ -14,6 +14,7 @@ from committee.exporters.base import Card, open_exported
 from committee.images.dataset import open_dataset
 from committee.images.source import path_of
 from committee.images.unlabeled import open_unlabeled
+from committee.inference.named import path_of as path_of_model
 from committee.models.member import Member
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.package import package
@@ -200,7 +201,7 @@ def test_images_on_object_storage_are_those_of_a_folder(s3, sorted_images, tmp_p
         assert said.code != 0 and said.err.splitlines()[-1].startswith(message), said.err
 
 
-def test_an_exported_file_on_object_storage_predicts(s3, sorted_images, tmp_path, cli):
+def test_an_exported_file_on_object_storage_predicts(s3, sorted_images, tmp_path, cli, monkeypatch):
     member = Member.build("timm:test_resnet", classes=("dark", "light"), size=16, seed=0, name="one").eval()
     card = Card("one", ("dark", "light"), {"kind": "member", "inference": "refit"})
     images = np.zeros((2, 3, 20, 16), np.uint8)
@@ -216,6 +217,11 @@ def test_an_exported_file_on_object_storage_predicts(s3, sorted_images, tmp_path
     assert np.array_equal(
         open_exported(f"{s3}/checkpoint")(images), open_exported(tmp_path / "one/checkpoint")(images)
     )
+    (file,) = (tmp_path / "one/checkpoint").glob("*.safetensors")
+    monkeypatch.setenv("COMMITTEE_STORE_CACHE", str(tmp_path / "empty"))
+    path = path_of_model(f"{s3}/checkpoint/{file.name}", Store(tmp_path / "store"))  # one file brings all
+    assert path is not None
+    assert read_manifest(path.parent).files == read_manifest(tmp_path / "one/checkpoint").files
     said = cli("predict", f"{s3}/none.onnx", sorted_images / "dark", "--store", tmp_path / "store")
     assert (said.code, said.err) == (
         2,

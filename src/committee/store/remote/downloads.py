@@ -18,6 +18,7 @@ from committee.errors import CommitteeError, DataError, StoreError, UsageError, 
 from committee.store import lock
 from committee.store.disk import disk_errors, in_words, require_room
 from committee.store.inside import inside
+from committee.store.manifest import NAME, read_manifest
 from committee.store.remote.address import PROTOCOLS, copy_folder, local_path, normalized
 from committee.store.remote.client import kind_of, open_client
 from committee.store.remote.refusals import READING, RemoteError, is_absent_bucket, no_bucket, refusal
@@ -91,6 +92,16 @@ def bring_named(folder: Path, names: Iterable[str]) -> None:
     for parent in sorted({_parent(key) for key in keys}):
         found |= {key: each for key, each in files.beside(parent).items() if key in keys}
     files.update(found)
+
+
+def bring_stored(address: str | Path) -> Path:
+    """Do what `bring` does; with a file of a folder with a manifest come the other files of this folder."""
+    path = bring(address)
+    if path.is_file():
+        bring_named(path.parent, (NAME,))
+        if (path.parent / NAME).is_file():
+            bring_named(path.parent, read_manifest(path.parent, verify=False).files)
+    return path
 
 
 @contextlib.contextmanager
