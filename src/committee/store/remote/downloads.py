@@ -164,6 +164,7 @@ class BucketCopy:
         with self._errors(key):
             below = [each for chunk in obstore.list(self._client, key or None) for each in chunk]
         found = {each["path"]: _version(each) for each in below if not _is_hidden(each["path"], key)}
+        found = _without_marks(found)
         if found or not key:
             return found
         beside = self.beside(_parent(key))
@@ -320,9 +321,14 @@ def _version(found: Any) -> Version:
 
 
 def _is_hidden(key: str, base: str) -> bool:
-    """Return whether a part of a key below a folder is hidden; marks of folders are, too."""
-    name = key.removeprefix(base).strip("/")
-    return key.endswith("/") or any(part.startswith(".") for part in name.split("/"))
+    """Return whether a part of a key below a folder is hidden."""
+    return any(part.startswith(".") for part in key.removeprefix(base).strip("/").split("/"))
+
+
+def _without_marks(found: Mapping[str, Version]) -> dict[str, Version]:
+    """Leave out empty objects that stand for folders, as the console of Amazon S3 makes them."""
+    folders = {up.as_posix() for key in found for up in PurePosixPath(key).parents}
+    return {key: each for key, each in found.items() if each.size or key not in folders}
 
 
 def _is_below(key: str, folder: str) -> bool:
