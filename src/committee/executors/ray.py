@@ -95,7 +95,7 @@ class Ray(Executor):
                 yield from scheduler.finished()
                 if scheduler.is_over:
                     return
-                slots = max(1, self._slots(ray, flight.least_gpus))
+                slots = self._slots(ray, flight.least_gpus)
                 limit = slots if self.workers == "auto" else self.workers
                 self._add(scheduler, work, flight, limit, report)
                 flight.launch(slots)

@@ -129,7 +129,9 @@ def find_remote(url: str) -> tuple[list[RemoteFile], int]:
         The storage cannot be listed.
     """
     files, found, others = filesystem(url), list[RemoteFile](), 0
-    protocol, path = url.partition("://")[0], files._strip_protocol(url)
+    protocol, rest = url.split("://", 1)
+    url = f"{protocol.lower()}://{rest}"  # file systems know no other case
+    protocol, path = protocol.lower(), files._strip_protocol(url)
     files.invalidate_cache()
     try:
         base = path.rstrip("/")

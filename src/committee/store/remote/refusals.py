@@ -90,7 +90,9 @@ def is_absent_bucket(error: Exception) -> bool:
 
 
 def is_forbidden(error: Exception) -> bool:
-    """Return whether an error says that these credentials may not do that."""
+    """Return whether an error says that these credentials may not do that, though they are valid."""
+    if any(each.search(str(error)) for each in (_EXPIRED, _CLOCK, _UNKNOWN_USER)):
+        return False
     return isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError"
 
 
