@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.base.onnx_networks import network_nodes, read
+from committee.base.openvino_core import openvino_core
 from committee.base.quiet import quiet
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
@@ -80,7 +81,7 @@ class Nncf(Compressor):
             with (
                 tempfile.TemporaryDirectory() as temporary
             ):  # NNCF cannot read branches with choices around them
-                graph = openvino.Core().read_model(files.save(model, Path(temporary)))
+                graph = openvino_core().read_model(files.save(model, Path(temporary)))
             quantized = nncf.quantize(
                 graph,
                 nncf.Dataset(list(files.batches(images)), lambda batch: {graph.input(0).any_name: batch}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from queue import SimpleQueue
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.base.openvino_core import openvino_core
 from committee.engines.base import Engine, Infer, absent
 from committee.engines.shared.parts import LEAST, Arrays, Run, fastest, in_parts, seconds
 
@@ -50,7 +50,7 @@ class Openvino(Engine):
             return f"it runs on the CPU, and the images are on {example.device.type}"
         if missing := absent(WRITERS, "onnx") or absent(("openvino",), "openvino"):
             return missing
-        if self.precision == "bf16" and "BF16" not in _core().get_property(
+        if self.precision == "bf16" and "BF16" not in openvino_core().get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             return "the processor does not compute with bfloat16"
@@ -74,7 +74,7 @@ class Openvino(Engine):
 
     def _compiled(self, path: str, threads: int, streams: int) -> Run:
         """Return the run of a compiled graph, which serves so many calls at a time."""
-        core = _core()
+        core = openvino_core()
         hints = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[self.precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -96,7 +96,3 @@ class Openvino(Engine):
                 requests.put(request)
 
         return run
-
-
-def _core() -> Any:
-    return importlib.import_module("openvino").Core()

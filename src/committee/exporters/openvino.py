@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from committee.base.openvino_core import openvino_core
 from committee.errors import UsageError, require
 from committee.exporters.base import TOLERANCE, Card, Exporter
 
@@ -64,18 +65,18 @@ class Openvino(Exporter):
         with tempfile.TemporaryDirectory() as temporary:
             # `openvino.convert_model` would do the same, and send a record of it to its authors.
             file = write(module, example, Path(temporary, "model.onnx"), card, always_resized=True)
-            graph = openvino.Core().read_model(file)
+            graph = openvino_core().read_model(file)
             graph.set_rt_info(card_text(card, example.shape[1]), KEY)
             openvino.save_model(graph, path, compress_to_fp16=self.precision == "float16")
         return path
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:
         """Open `model.xml` with OpenVINO, on the CPU; see the base class."""
-        openvino = _require()
+        _require()
         from committee.exporters._card import CalledPredictor, damaged, read_card, require_cpu
 
         require_cpu(device, "OpenVINO files")
-        core = openvino.Core()
+        core = openvino_core()
         try:
             graph = core.read_model(file)
             text = graph.get_rt_info(KEY).value if graph.has_rt_info(KEY) else ""
